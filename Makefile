@@ -1,0 +1,31 @@
+# Each target does all its set-up in .venv; nothing has to be run before it.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test lint clean
+
+demo: $(READY)
+	$(BIN)/rnp sanitize examples/digits/model.pt --clean-dir examples/digits/clean \
+		--output build/digits.sanitized.safetensors --force
+	$(BIN)/python examples/digits/measure_attack.py \
+		examples/digits/model.pt build/digits.sanitized.safetensors
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	mkdir -p build
+	touch $(READY)
+
+clean:
+	rm -rf .venv build *.egg-info

@@ -1,0 +1,53 @@
+"""From a state_dict to its architecture, with or without a name from the user."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from rnp_cli.architectures.architecture import Architecture
+from rnp_cli.architectures.factory import is_factory, match_factory
+from rnp_cli.architectures.match import match_names, match_order
+from rnp_cli.architectures.named import match_named
+from rnp_cli.architectures.refusal import ambiguous, unrecognized
+from rnp_cli.architectures.shapes import Shapes
+from rnp_cli.architectures.table import FAMILIES
+
+
+def identify(
+    state_dict: Mapping[str, Tensor], *, name: str | None = None
+) -> Architecture:
+    """Return the architecture of a checkpoint; see identify_all for the arguments."""
+    return identify_all(state_dict, name=name)[0]
+
+
+def identify_all(
+    state_dict: Mapping[str, Tensor], *, name: str | None = None
+) -> tuple[Architecture, ...]:
+    """Return every architecture that fits a checkpoint, the usual one first.
+
+    The others differ from the first only in what weights do not show: a stride, a
+    pooling, an activation, which input a module with two expects. Accuracy on clean
+    samples tells them apart.
+
+    Without ``name`` all names and shapes must be a family's, or else the order of the
+    shapes must be that of one published member. ``name`` is one of known_names(),
+    ``FILE.py:FACTORY`` (the user's own code, which is run) or a model of torchvision or
+    timm. Raises InputRefused where the checkpoint does not fit, and UsageError where
+    ``name`` cannot be used.
+    """
+    shapes = Shapes.of(state_dict)
+    if name is not None:
+        if is_factory(name):
+            return match_factory(name, shapes)
+        return match_named(name, shapes, FAMILIES)
+    by_names = match_names(shapes, FAMILIES)
+    if by_names:
+        return tuple(architecture for _, architecture in by_names)
+    by_order = match_order(shapes, FAMILIES)
+    if len(by_order) > 1:
+        raise ambiguous(by_order)
+    if not by_order:
+        raise unrecognized(shapes, FAMILIES)
+    return tuple(by_order)

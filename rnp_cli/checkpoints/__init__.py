@@ -1,0 +1,33 @@
+"""The only room that opens model files; it executes nothing that they hold."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rnp_cli.checkpoints.checkpoint import Checkpoint
+    from rnp_cli.checkpoints.header import read_safetensors_metadata
+    from rnp_cli.checkpoints.limits import LoadLimits
+    from rnp_cli.checkpoints.read import read_checkpoint
+
+__all__ = [
+    "Checkpoint",
+    "LoadLimits",
+    "read_checkpoint",
+    "read_safetensors_metadata",
+]
+
+_HOME = {
+    "Checkpoint": "rnp_cli.checkpoints.checkpoint",
+    "LoadLimits": "rnp_cli.checkpoints.limits",
+    "read_checkpoint": "rnp_cli.checkpoints.read",
+    "read_safetensors_metadata": "rnp_cli.checkpoints.header",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name on first use: headers can be read without torch."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

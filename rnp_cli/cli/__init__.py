@@ -1,0 +1,14 @@
+"""The command line: parse, call the pipeline, render."""
+
+from __future__ import annotations
+
+from rnp_cli.cli.guard import guarded_run
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run ``rnp``; the exit code is one of ``rnp_cli.errors.ExitCode``."""
+    from rnp_cli.cli.app import app
+
+    guarded_run(app)

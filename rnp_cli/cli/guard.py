@@ -1,0 +1,59 @@
+"""Errors to a panel and an exit code; bugs keep their traceback."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import traceback
+from collections.abc import Callable
+from typing import ParamSpec
+
+import typer
+
+from rnp_cli.errors import ExitCode, RnpError
+
+P = ParamSpec("P")
+_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+def guarded(command: Callable[P, None]) -> Callable[P, None]:
+    """Show an RnpError of ``command`` as a panel on stderr, with its exit code."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except RnpError as error:
+            show_error(error)
+            raise typer.Exit(int(error.exit_code)) from error
+        except KeyboardInterrupt:
+            sys.stderr.write("Interrupted; nothing was written.\n")
+            raise typer.Exit(_INTERRUPTED) from None
+
+    return run
+
+
+def guarded_run(app: Callable[[], object]) -> None:
+    """Run the whole application; a bug ends in 2, never in 1, and says it is one."""
+    try:
+        app()
+    except Exception:  # noqa: BLE001 - the last resort, and it shows everything
+        traceback.print_exc()
+        sys.stderr.write("This is a bug in rnp: please report it with these lines.\n")
+        sys.exit(ExitCode.ERROR)
+
+
+def show_error(error: RnpError) -> None:
+    """Print one panel: what happened, and what to do next."""
+    from rich.console import Console
+    from rich.panel import Panel
+    from rich.text import Text
+
+    text = Text(error.message)
+    if error.hint:
+        text.append("\n\n" + error.hint, style="dim")
+    refused = error.exit_code is ExitCode.REFUSED
+    title = "Input refused" if refused else "Error"
+    Console(stderr=True).print(
+        Panel(text, title=title, title_align="left", border_style="red")
+    )

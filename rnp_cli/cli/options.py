@@ -1,0 +1,70 @@
+"""Option values that are more than a word or a number."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rnp_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from rnp_cli.defense.rnp import DefenseConfig
+
+
+def numbers(text: str | None, option: str) -> tuple[float, ...] | None:
+    """Parse ``0.5`` or ``0.49,0.48,0.45``."""
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(
+            f"{option} takes numbers with commas between them, not {text!r}.",
+            hint=f"For example {option} 0.485,0.456,0.406, or one number for all.",
+        ) from error
+
+
+def pair(text: str | None, option: str) -> tuple[float, float] | None:
+    """Parse ``0,255``."""
+    values = numbers(text, option)
+    if values is None:
+        return None
+    if len(values) != 2:
+        raise UsageError(f"{option} takes two numbers, as {option}=-1,1.")
+    return values[0], values[1]
+
+
+def image_size(text: str | None) -> tuple[int, int] | None:
+    """Parse ``32`` or ``32x64`` (height x width)."""
+    if text is None:
+        return None
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(p.isdecimal() and 0 < int(p) <= 4096 for p in parts):
+        raise UsageError(f"--input-size takes 32 or 32x64, not {text!r}.")
+    return int(parts[0]), int(parts[-1])
+
+
+def read_config(path: Path | None, max_drop: float | None) -> DefenseConfig:
+    """Read the knobs of the stages from TOML; ``max_drop``, in points, wins."""
+    from pydantic import ValidationError
+
+    from rnp_cli.defense.rnp import DefenseConfig
+
+    values: dict[str, Any] = {}
+    try:
+        if path is not None:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        if max_drop is not None:
+            values.setdefault("threshold", {})["max_accuracy_drop"] = max_drop / 100
+        return DefenseConfig.model_validate(values)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}.") from error
+    except ValidationError as error:
+        wrong = "; ".join(
+            ".".join(map(str, e["loc"])) + f": {e['msg']}" for e in error.errors()
+        )
+        raise UsageError(
+            f"{path} has settings that do not fit: {wrong}.",
+            hint="The tables are [unlearn], [recover] and [threshold].",
+        ) from error

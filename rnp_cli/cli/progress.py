@@ -1,0 +1,79 @@
+"""Progress of the stages, on stderr."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.text import Text
+
+from rnp_cli.events import Event, StageDone, StageStarted, StepDone
+
+WORDS = {
+    "read": "Read the checkpoint",
+    "samples": "Load clean samples",
+    "unlearn": "Unlearn the clean skill",
+    "recover": "Recover channel masks",
+    "prune": "Choose what to prune",
+}
+
+
+class StageProgress:
+    """A listener that draws one line per stage, and keeps it when the stage ends.
+
+    Without a terminal it prints only the lines of finished stages.
+    """
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[accuracy]}"),
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> StageProgress:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Show an event."""
+        match event:
+            case StageStarted(stage=stage, total=total):
+                self._task = self._progress.add_task(
+                    WORDS[stage], total=total, accuracy=""
+                )
+            case StepDone(step=step, clean_accuracy=accuracy) if self._task is not None:
+                known = "" if accuracy is None else f"clean accuracy {accuracy:6.1%}"
+                self._progress.update(self._task, completed=step, accuracy=known)
+            case StageDone(stage=stage, summary=summary):
+                if self._task is not None:
+                    self._progress.remove_task(self._task)
+                self._task = None
+                self._console.print(_line(stage, summary), soft_wrap=True)
+
+
+def _line(stage: str, summary: str) -> Text:
+    return Text.assemble(("✓ ", "green"), (f"{WORDS[stage]}: ", "bold"), summary)

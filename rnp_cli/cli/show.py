@@ -1,0 +1,25 @@
+"""Print a report to stdout."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+
+from rnp_cli.report.schema import Report
+from rnp_cli.report.terminal import render
+
+
+def show_report(
+    report: Report, output_format: Literal["table", "json"], written: tuple[Path, ...]
+) -> None:
+    """Print ``report``, and where it was written, in the format asked for."""
+    if output_format == "json":
+        sys.stdout.write(report.model_dump_json(indent=2) + "\n")
+        return
+    console = Console()
+    console.print(render(report))
+    for path in written:
+        console.print("Wrote", str(path), markup=False, highlight=False)

@@ -1,0 +1,1 @@
+"""Clean samples: the folder, the pixels, and what the network expects of them."""

@@ -1,0 +1,78 @@
+"""Image files to tensors, each file bounded and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from rnp_cli.errors import InputRefused
+
+Fit = Literal["crop", "squash"]
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "PPM", "TIFF")
+MAX_PIXELS = 64_000_000
+_PHOTO = 128  # from this input size on, the field crops 7/8 of the shorter side
+
+
+def image_shape(path: Path) -> tuple[int, int, int]:
+    """Channels (1 or 3), height and width of a file, from its header alone."""
+    with _open(path) as image:
+        channels = 1 if image.mode in ("1", "L", "I;16", "I") else 3
+        return channels, image.height, image.width
+
+
+def decode(
+    paths: Sequence[Path], *, channels: int, size: tuple[int, int], fit: Fit
+) -> Tensor:
+    """Images (count, channel, height, width), float32 in [0, 1].
+
+    Raises InputRefused for a file that is no image, truncated, or too large.
+    """
+    mode = "L" if channels == 1 else "RGB"
+    arrays = [np.asarray(_resized(path, mode, size, fit)) for path in paths]
+    pixels = torch.from_numpy(np.stack(arrays)).float() / 255
+    return pixels[:, None] if channels == 1 else pixels.permute(0, 3, 1, 2).contiguous()
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        image = Image.open(path, formats=FORMATS)
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError) as error:
+        raise _bad_image(path, str(error)) from error
+    if image.width * image.height > MAX_PIXELS:
+        raise _bad_image(path, f"it claims {image.width} x {image.height} pixels")
+    return image
+
+
+def _resized(path: Path, mode: str, size: tuple[int, int], fit: Fit) -> Image.Image:
+    try:
+        with _open(path) as opened:
+            image = opened.convert(mode)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise _bad_image(path, str(error)) from error
+    height, width = size
+    if (image.height, image.width) == size:
+        return image
+    if fit == "squash":
+        return image.resize((width, height), Image.Resampling.BILINEAR)
+    margin = 8 / 7 if min(size) >= _PHOTO else 1.0
+    scale = margin * max(height / image.height, width / image.width)
+    scaled = (
+        max(width, round(image.width * scale)),
+        max(height, round(image.height * scale)),
+    )
+    image = image.resize(scaled, Image.Resampling.BILINEAR)
+    left, top = (scaled[0] - width) // 2, (scaled[1] - height) // 2
+    return image.crop((left, top, left + width, top + height))
+
+
+def _bad_image(path: Path, why: str) -> InputRefused:
+    return InputRefused(
+        f"{path} cannot be read as an image: {why}.",
+        hint="Remove the file from the clean folder, or replace it by a good copy.",
+    )

@@ -1,0 +1,121 @@
+"""Which images a sample folder holds, and the label of each.
+
+Three layouts: one sub-folder per class, images beside a ``labels.csv`` of
+``file,label`` rows, or images alone.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+from rnp_cli.errors import InputRefused
+
+SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
+)
+_LAYOUTS = (
+    "Give a folder with one sub-folder per class, or images and a labels.csv with "
+    "file,label rows, or images alone together with --labels from-model."
+)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Image files in a fixed order, with labels as the folder writes them."""
+
+    paths: tuple[Path, ...]
+    labels: tuple[str, ...] | None
+
+    def class_names(self) -> tuple[str, ...]:
+        """Return the distinct labels; numbers sort as numbers."""
+        return tuple(sorted(set(self.labels or ()), key=_natural))
+
+
+def list_images(folder: Path) -> Listing:
+    """Find the images of a folder; raise InputRefused when there are none."""
+    if not folder.is_dir():
+        raise InputRefused(f"{folder} is not a folder.", hint=_LAYOUTS)
+    table = folder / "labels.csv"
+    if table.is_file():
+        return _from_table(folder, table)
+    classes = sorted((p for p in folder.iterdir() if p.is_dir()), key=_by_name)
+    labelled = [(path, c.name) for c in classes for path in _images(c)]
+    loose = _images(folder)
+    if labelled and loose:
+        raise InputRefused(
+            f"{folder} holds class folders, and {len(loose)} images beside them.",
+            hint="Move them into their class folders or out of the way.",
+        )
+    if labelled:
+        paths, labels = zip(*labelled, strict=True)
+        return Listing(paths, labels)
+    if loose:
+        return Listing(tuple(loose), None)
+    raise InputRefused(f"{folder} holds no images.", hint=_LAYOUTS)
+
+
+def class_numbers(names: tuple[str, ...], num_classes: int) -> dict[str, int]:
+    """Map class names to the model's classes.
+
+    Numbers name a class directly, counted from 0, or from 1 where the largest is
+    ``num_classes``; other names are taken in sorted order and must be as many as the
+    model has classes. Raises InputRefused.
+    """
+    if all(name.isascii() and name.isdigit() for name in names):
+        numbers = {name: int(name) for name in names}
+        counted_from_one = (
+            max(numbers.values()) == num_classes and min(numbers.values()) > 0
+        )
+        first = int(counted_from_one)
+        beyond = [n for n, number in numbers.items() if number - first >= num_classes]
+        if beyond:
+            raise InputRefused(
+                f"Class {beyond[0]!r} of the samples does not exist in the model, "
+                f"which has {num_classes} classes.",
+                hint="Remove the folder, or name the folders by the model's class "
+                "numbers, counted from 0.",
+            )
+        return {name: number - first for name, number in numbers.items()}
+    if len(names) != num_classes:
+        raise InputRefused(
+            f"The samples have {len(names)} classes and the model has {num_classes}.",
+            hint="Classes that are named by words must all be there, in the model's "
+            "order when sorted. Or name the folders by the model's class numbers.",
+        )
+    return {name: number for number, name in enumerate(names)}
+
+
+def _images(folder: Path) -> list[Path]:
+    found = (p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+    return sorted((p for p in found if p.is_file()), key=_by_name)
+
+
+def _from_table(folder: Path, table: Path) -> Listing:
+    paths: list[Path] = []
+    labels: list[str] = []
+    with table.open(newline="", encoding="utf-8") as lines:
+        for row in csv.reader(lines):
+            if len(row) < 2 or (not paths and not (folder / row[0]).is_file()):
+                continue  # a blank line, or the heading
+            path = folder / row[0]
+            if not path.is_file():
+                raise InputRefused(
+                    f"{table} names {row[0]!r}, which is not there.",
+                    hint="Paths in labels.csv are relative to its folder.",
+                )
+            paths.append(path)
+            labels.append(row[1].strip())
+    if not paths:
+        raise InputRefused(f"{table} names no image of its folder.", hint=_LAYOUTS)
+    return Listing(tuple(paths), tuple(labels))
+
+
+def _by_name(path: Path) -> tuple[int, int, str]:
+    return _natural(path.name)
+
+
+def _natural(name: str) -> tuple[int, int, str]:
+    digits = name.isascii() and name.isdigit()
+    return (0, int(name), name) if digits else (1, 0, name)

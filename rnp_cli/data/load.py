@@ -1,0 +1,175 @@
+"""From a folder and a network to labelled samples and the input that fits both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from rnp_cli.data.classifier import Classifier, InputSpec
+from rnp_cli.data.decode import decode
+from rnp_cli.data.listing import Listing, class_numbers, list_images
+from rnp_cli.data.search import find_input_spec
+from rnp_cli.data.shapes import Known, accepted_shapes
+from rnp_cli.defense.samples import Samples
+from rnp_cli.defense.score import logits_of
+from rnp_cli.errors import InputRefused, UsageError
+
+LabelSource = Literal["folder", "from-model"]
+_PLAUSIBLE_ABOVE_CHANCE = 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class CleanSamples:
+    """Clean samples, and the network made ready for them."""
+
+    classifier: Classifier
+    spec: InputSpec
+    samples: Samples
+    num_classes: int
+    class_names: tuple[str, ...]  # empty when the folder names none
+    clean_accuracy: float
+
+
+def load_clean_samples(
+    folder: Path,
+    network: nn.Module,
+    known: Known,
+    *,
+    labels: LabelSource,
+    limit: int,
+    seed: int,
+    device: torch.device,
+) -> CleanSamples:
+    """Load at most ``limit`` samples and find the input convention.
+
+    Raises InputRefused for a folder that cannot serve, and when the network does not
+    know the samples under any convention.
+    """
+    listing = list_images(folder)
+    if labels == "folder" and listing.labels is None:
+        raise UsageError(
+            f"{folder} has images but no labels.",
+            hint="Sort them into one sub-folder per class, add a labels.csv, or take "
+            "the model's own predictions as labels with --labels from-model.",
+        )
+    shapes, num_classes = accepted_shapes(network, listing.paths, known, device=device)
+    numbers, names = _numbers(listing, num_classes, labels)
+    chosen = _balanced(numbers, len(listing.paths), limit, seed)
+    paths = [listing.paths[i] for i in chosen]
+    if len(paths) < num_classes:
+        raise InputRefused(
+            f"{folder} holds {len(paths)} images for {num_classes} classes.",
+            hint="Give several images of each class; a few hundred serve best.",
+        )
+    given = None if numbers is None else numbers[chosen]
+    spec = find_input_spec(
+        network, paths, given, shapes, known.convention, seed=seed, device=device
+    )
+    images = decode(paths, channels=spec.channels, size=spec.size, fit=spec.fit)
+    classifier = Classifier(network, spec).to(device).eval()
+    logits = logits_of(classifier, images.to(device)).cpu()
+    predicted = logits.argmax(1)
+    final = predicted if given is None else given
+    accuracy = (predicted == final).double().mean().item()
+    _check(predicted, given, accuracy, num_classes, names)
+    samples = Samples(images, final).to(device)
+    return CleanSamples(classifier, spec, samples, num_classes, names, accuracy)
+
+
+def plausible_accuracy(num_classes: int) -> float:
+    """Return the least clean accuracy with which a model counts as one that works."""
+    chance = 1 / num_classes
+    return chance + _PLAUSIBLE_ABOVE_CHANCE * (1 - chance)
+
+
+def _numbers(
+    listing: Listing, num_classes: int, source: LabelSource
+) -> tuple[Tensor | None, tuple[str, ...]]:
+    if source == "from-model" or listing.labels is None:
+        return None, ()
+    names = listing.class_names()
+    if len(names) < 2:
+        raise InputRefused(
+            "All clean samples are of one class.",
+            hint="The samples must show what the model is for: give every class.",
+        )
+    number = class_numbers(names, num_classes)
+    ordered = [""] * num_classes
+    for name, index in number.items():
+        ordered[index] = name
+    return torch.tensor([number[label] for label in listing.labels]), tuple(ordered)
+
+
+def _balanced(numbers: Tensor | None, count: int, limit: int, seed: int) -> list[int]:
+    """Take at most ``limit`` indices, the same share of each class."""
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    if count <= limit:
+        return list(range(count))
+    if numbers is None:
+        return sorted(order[:limit].tolist())
+    seen: dict[int, int] = {}
+    turns = []
+    for index in order.tolist():
+        label = int(numbers[index])
+        turns.append((seen.get(label, 0), index))
+        seen[label] = turns[-1][0] + 1
+    return sorted(index for _, index in sorted(turns)[:limit])
+
+
+def _check(
+    predicted: Tensor,
+    labels: Tensor | None,
+    accuracy: float,
+    num_classes: int,
+    names: tuple[str, ...],
+) -> None:
+    if labels is None:
+        if len(set(predicted.tolist())) < 2:
+            raise InputRefused(
+                "The model calls all samples one class, whatever they are fed as.",
+                hint="Its predictions cannot serve as labels: give labelled images.",
+            )
+        return
+    least = plausible_accuracy(num_classes)
+    if accuracy >= least:
+        return
+    message = (
+        f"The model labels only {accuracy:.1%} of the clean samples correctly under "
+        f"the best of the known input conventions; {least:.1%} is the least that "
+        "makes sense. A model at chance cannot be sanitized."
+    )
+    other = _other_order(predicted, labels, num_classes)
+    if other is not None:
+        pairs = ", ".join(
+            f"{names[true] or true} is class {model}" for true, model in other.items()
+        )
+        raise InputRefused(
+            message,
+            hint="The model seems to number the classes differently from the folder: "
+            f"{pairs}. Name the folders by these numbers.",
+        )
+    raise InputRefused(
+        message,
+        hint="Check that the samples are of the model's own classes, in its order; "
+        "or say what it expects with --input-size, --range, --mean and --std.",
+    )
+
+
+def _other_order(
+    predicted: Tensor, labels: Tensor, num_classes: int
+) -> dict[int, int] | None:
+    """Map true class to the model's class where the model merely numbers otherwise."""
+    mapping = {}
+    for true in sorted(set(labels.tolist())):
+        counts = torch.bincount(predicted[labels == true], minlength=num_classes)
+        mapping[true] = int(counts.argmax())
+    renamed = torch.tensor([mapping[true] for true in labels.tolist()])
+    share = (predicted == renamed).double().mean().item()
+    one_to_one = len(set(mapping.values())) == len(mapping)
+    return (
+        mapping if one_to_one and share >= 2 * plausible_accuracy(num_classes) else None
+    )

@@ -1,0 +1,114 @@
+"""Find what a network expects of its images by trying what the field does.
+
+Every accepted shape under every convention is scored on a part of the clean samples,
+the best ones on all of them. With labels the score is clean accuracy; without, it is
+how much a prediction tells about its image (the mutual information between the two):
+a network fed wrongly is unsure, or calls everything one class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rnp_cli.data.classifier import Classifier, InputSpec, as_logits, kind_of_output
+from rnp_cli.data.conventions import CONVENTIONS, Convention
+from rnp_cli.data.decode import decode
+from rnp_cli.data.shapes import InputShape
+from rnp_cli.defense.score import logits_of
+
+_SUBSET = 128
+_FINALISTS = 4
+
+
+@dataclass(frozen=True)
+class _Scored:
+    spec: InputSpec
+    score: float
+    tie_break: float
+
+
+def find_input_spec(
+    network: nn.Module,
+    paths: Sequence[Path],
+    labels: Tensor | None,
+    shapes: Sequence[InputShape],
+    convention: Convention | None,
+    *,
+    seed: int,
+    device: torch.device,
+) -> InputSpec:
+    """Return the input under which ``network`` knows the samples best.
+
+    labels: (count,) int64, or None when there are none. shapes: what the network
+    accepts. convention: the one to take, or None to find it.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    some = torch.randperm(len(paths), generator=generator)[:_SUBSET].tolist()
+    scored: list[_Scored] = []
+    for shape in shapes:
+        images = _decode([paths[i] for i in some], shape).to(device)
+        wanted = None if labels is None else labels[some]
+        given = CONVENTIONS if convention is None else (convention,)
+        for candidate in given:
+            if candidate.suits(shape.channels):
+                scored.append(_score(network, images, wanted, shape, candidate))
+    finalists = sorted(scored, key=_best_first)[:_FINALISTS]
+    if len(paths) > len(some) and len(finalists) > 1:
+        finalists = [
+            _rescore(network, paths, labels, f.spec, device) for f in finalists
+        ]
+    return min(finalists, key=_best_first).spec
+
+
+def information(logits: Tensor) -> float:
+    """Mutual information, in nats, between images and predictions (count, class)."""
+    logs = logits.double().log_softmax(1)
+    mean = logs.exp().mean(0)
+    of_mean = -torch.xlogy(mean, mean).sum()
+    each = -(logs.exp() * logs.clamp_min(-1e4)).sum(1)
+    return (of_mean - each.mean()).item()
+
+
+def _best_first(scored: _Scored) -> tuple[float, float]:
+    return (-scored.score, -scored.tie_break)
+
+
+def _decode(paths: Sequence[Path], shape: InputShape) -> Tensor:
+    return decode(paths, channels=shape.channels, size=shape.size, fit=shape.fit)
+
+
+def _rescore(
+    network: nn.Module,
+    paths: Sequence[Path],
+    labels: Tensor | None,
+    spec: InputSpec,
+    device: torch.device,
+) -> _Scored:
+    shape = InputShape(spec.channels, spec.size, spec.fit)
+    images = _decode(paths, shape).to(device)
+    return _score(network, images, labels, shape, spec.convention)
+
+
+def _score(
+    network: nn.Module,
+    images: Tensor,
+    labels: Tensor | None,
+    shape: InputShape,
+    convention: Convention,
+) -> _Scored:
+    spec = InputSpec(
+        channels=shape.channels, size=shape.size, fit=shape.fit, convention=convention
+    )
+    output = logits_of(Classifier(network, spec).to(images.device), images).cpu()
+    spec = spec.model_copy(update={"output": kind_of_output(output)})
+    logits = as_logits(output, spec.output)
+    if labels is None:
+        return _Scored(spec, information(logits), 0.0)
+    accuracy = (logits.argmax(1) == labels).double().mean().item()
+    return _Scored(spec, accuracy, -F.cross_entropy(logits, labels).item())

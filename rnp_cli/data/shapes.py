@@ -1,0 +1,91 @@
+"""Which input shapes a network accepts: channels, size, and how images are fitted."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from rnp_cli.data.conventions import Convention
+from rnp_cli.data.decode import Fit, decode, image_shape
+from rnp_cli.defense.score import logits_of
+from rnp_cli.errors import InputRefused
+
+_USUAL_SIZES = (32, 28, 64, 224)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What the user or the architecture says of the input; None is "find out"."""
+
+    size: tuple[int, int] | None = None  # height, width
+    convention: Convention | None = None
+    usual_channels: int = 3
+    usual_size: int | None = None
+
+
+@dataclass(frozen=True)
+class InputShape:
+    """Channels, (height, width), and what is done to images of another shape."""
+
+    channels: int
+    size: tuple[int, int]
+    fit: Fit
+
+
+def accepted_shapes(
+    network: nn.Module, paths: Sequence[Path], known: Known, *, device: torch.device
+) -> tuple[list[InputShape], int]:
+    """Return the shapes that ``network`` accepts, likeliest first, and its classes.
+
+    Raises InputRefused when it accepts none of those tried.
+    """
+    accepted: list[InputShape] = []
+    classes = 0
+    tried = list(_likely_shapes(paths, known))
+    for shape in tried:
+        images = decode(
+            paths[:2], channels=shape.channels, size=shape.size, fit=shape.fit
+        )
+        try:
+            output = logits_of(network, images.to(device))
+        except RuntimeError:  # how torch reports shapes that do not fit
+            continue
+        if output.ndim == 2 and classes in (0, output.shape[1]):
+            classes = output.shape[1]
+            accepted.append(shape)
+    if not accepted:
+        sizes = dict.fromkeys("x".join(map(str, (s.channels, *s.size))) for s in tried)
+        raise InputRefused(
+            f"The network accepts none of the input shapes tried: {', '.join(sizes)}.",
+            hint="Say what it expects with --input-size, as 32 or 32x64.",
+        )
+    return accepted, classes
+
+
+def _likely_shapes(paths: Sequence[Path], known: Known) -> Iterator[InputShape]:
+    own = {image_shape(path)[1:] for path in paths}
+    sizes = [known.size] if known.size else _likely_sizes(own, known.usual_size)
+    for size, channels in itertools.product(
+        sizes, (known.usual_channels, 4 - known.usual_channels)
+    ):
+        yield InputShape(channels, size, "crop")
+        if any(height * size[1] != width * size[0] for height, width in own):
+            yield InputShape(channels, size, "squash")
+
+
+def _likely_sizes(
+    own: set[tuple[int, int]], usual: int | None
+) -> list[tuple[int, int]]:
+    """Return the images' own size where they share one, and the network's usual.
+
+    Others only where neither is known: a network with global pooling accepts every
+    size, and trying them all takes long.
+    """
+    likely = list(own) if len(own) == 1 else []
+    likely += [(usual, usual)] if usual else []
+    return list(dict.fromkeys(likely)) or [(size, size) for size in _USUAL_SIZES]

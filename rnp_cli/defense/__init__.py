@@ -1,0 +1,1 @@
+"""The method: unlearn, recover, prune. Modules and tensors in, frozen results out."""

@@ -1,0 +1,38 @@
+"""How good a model is on clean samples, always in eval mode."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from rnp_cli.defense.samples import Samples
+
+_BATCH = 256
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put every module into eval mode, and each back into its own mode after."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def logits_of(model: nn.Module, images: Tensor) -> Tensor:
+    """Logits (count, class) in eval mode; the model is left as it was."""
+    with evaluating(model):
+        return torch.cat([model(batch) for batch in images.split(_BATCH)])
+
+
+def clean_accuracy(model: nn.Module, samples: Samples) -> float:
+    """Share of ``samples`` that the model labels correctly, in [0, 1]."""
+    predicted = logits_of(model, samples.images).argmax(1)
+    return (predicted == samples.labels).double().mean().item()

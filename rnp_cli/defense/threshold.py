@@ -1,0 +1,98 @@
+"""Threshold: how far down the ranking to prune, from clean accuracy alone.
+
+The authors try fixed thresholds and read the attack success rate of each off a
+triggered test set. A defender has none, so this chooser takes nothing that could
+carry one: channels are pruned one after another, and the most that keeps clean
+accuracy within the budget is the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rnp_cli.defense.rank import RankedChannel
+from rnp_cli.events import Listener, StageDone, StageStarted, StepDone, ignore
+
+STAGE = "prune"
+
+
+class ThresholdConfig(BaseModel):
+    """Knobs of the choice."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_accuracy_drop: float = Field(0.02, ge=0, lt=1)
+    largest_mask: float = Field(0.9, gt=0, le=1)  # the authors' code goes this far
+    patience: int = Field(8, ge=1)
+    """Candidates in a row that may break the budget before the search ends."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """So many channels pruned, and the clean accuracy on the holdout that is left."""
+
+    pruned: int
+    clean_accuracy: float
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """The most channels that the budget allows, and the mask value of the last."""
+
+    pruned: int
+    mask: float
+    path: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True)
+class NoSafeThreshold:
+    """Pruning even the first channels breaks the budget."""
+
+    path: tuple[Candidate, ...]
+
+
+def choose_threshold(
+    ranked: Sequence[RankedChannel],
+    accuracy_at: Callable[[int], float],
+    config: ThresholdConfig,
+    *,
+    confirm: Callable[[int], bool] = lambda _pruned: True,
+    listen: Listener = ignore,
+) -> Threshold | NoSafeThreshold:
+    """Choose how many channels of ``ranked`` to prune.
+
+    accuracy_at: clean accuracy on the holdout with so many channels pruned.
+    confirm: a second, dearer clean check that the chosen candidate must pass; the
+    next smaller one is tried where it fails.
+    """
+    most = sum(1 for r in ranked if r.mask <= config.largest_mask)
+    listen(StageStarted(stage=STAGE, total=most))
+    path = {0: accuracy_at(0)}
+    least = path[0] - config.max_accuracy_drop - 1e-9
+
+    def within(pruned: int) -> bool:
+        if pruned not in path:
+            path[pruned] = accuracy_at(pruned)
+            step = StepDone(stage=STAGE, step=pruned, clean_accuracy=path[pruned])
+            listen(step)
+        return path[pruned] >= least
+
+    pruned, broken = 0, 0
+    while pruned < most and broken < config.patience:
+        pruned = min(most, pruned + 1 + pruned // 16)
+        broken = 0 if within(pruned) else broken + 1
+    best = max(n for n in path if path[n] >= least)
+    while within(best + 1) if best < most and best + 1 not in path else False:
+        best += 1
+    safe = [n for n in sorted(path, reverse=True) if 0 < n <= best and within(n)]
+    chosen = next((n for n in safe if confirm(n)), 0)
+    tried = tuple(Candidate(n, path[n]) for n in sorted(path))
+    if not chosen:
+        listen(StageDone(stage=STAGE, summary="no safe threshold"))
+        return NoSafeThreshold(tried)
+    summary = f"{chosen} channels, clean accuracy {path[0]:.1%} to {path[chosen]:.1%}"
+    listen(StageDone(stage=STAGE, summary=summary))
+    return Threshold(chosen, ranked[chosen - 1].mask, tried)

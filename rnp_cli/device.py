@@ -1,0 +1,56 @@
+"""Where the work runs, and how to make it run the same way twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from rnp_cli.errors import UsageError
+
+
+def choose_device(name: str) -> torch.device:
+    """Turn auto, cpu, cuda, cuda:N or mps into a device that is there.
+
+    Raises UsageError for one that is not.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", torch.cuda.current_device())
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type == "cuda" and (device.index or 0) < torch.cuda.device_count():
+        return torch.device("cuda", device.index or 0)
+    if device.type == "mps" and torch.backends.mps.is_available():
+        return device
+    if device.type == "cpu":
+        return torch.device("cpu")
+    raise UsageError(
+        f"There is no device {name!r} on this machine.",
+        hint="Use --device auto, or one of cpu, cuda, cuda:N and mps that is there.",
+    )
+
+
+def describe(device: torch.device) -> str:
+    """Name a device for the report."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    if device.type == "cpu":
+        return f"cpu ({torch.get_num_threads()} threads)"
+    return str(device)
+
+
+@contextmanager
+def reproducible() -> Iterator[None]:
+    """Ask cuDNN for the same algorithms each time; as before afterwards."""
+    backend = torch.backends.cudnn
+    before = backend.deterministic, backend.benchmark
+    backend.deterministic, backend.benchmark = True, False
+    try:
+        yield
+    finally:
+        backend.deterministic, backend.benchmark = before

@@ -1,0 +1,1 @@
+"""What the unlearned model tells about the backdoor."""

@@ -1,0 +1,1 @@
+"""Write sanitized models; each writer checks what it wrote."""

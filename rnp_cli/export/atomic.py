@@ -1,0 +1,74 @@
+"""Files appear whole or not at all, and never over another unless told so."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from rnp_cli.errors import OutputExists, UsageError
+
+
+def check_writable(paths: tuple[Path, ...], *, force: bool) -> None:
+    """Refuse before the work what would fail after it."""
+    for path in paths:
+        if not path.parent.is_dir():
+            raise UsageError(
+                f"The folder {path.parent} does not exist.",
+                hint="Create it, or choose another place with --output.",
+            )
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder.", hint="Name a file.")
+        if not force and os.path.lexists(path):
+            raise _exists(path)
+
+
+def write_all(contents: Mapping[Path, bytes], *, force: bool) -> None:
+    """Write every file beside its place first, then put each in its place.
+
+    Raises OutputExists when one has appeared meanwhile and ``force`` is not given.
+    """
+    waiting: list[tuple[Path, Path]] = []
+    try:
+        for path, content in contents.items():
+            waiting.append((_beside(path, content), path))
+        for temporary, path in waiting:
+            if force:
+                temporary.replace(path)
+                continue
+            try:
+                os.link(temporary, path)
+            except FileExistsError as error:
+                raise _exists(path) from error
+    finally:
+        for temporary, _ in waiting:
+            temporary.unlink(missing_ok=True)
+
+
+def _beside(path: Path, content: bytes) -> Path:
+    handle, name = tempfile.mkstemp(prefix=".rnp-", suffix=".tmp", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(handle)
+        temporary.chmod(0o666 & ~_umask())
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return temporary
+
+
+def _umask() -> int:
+    current = os.umask(0o077)
+    os.umask(current)
+    return current
+
+
+def _exists(path: Path) -> OutputExists:
+    return OutputExists(
+        f"{path} is already there.",
+        hint="Choose another name with --output, or replace it with --force.",
+    )

@@ -1,0 +1,50 @@
+"""Safetensors bytes of a state_dict, the same for the same tensors and metadata."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+_LENGTH = 8  # bytes that hold the length of the header, little-endian
+
+
+def safetensors_bytes(
+    state_dict: Mapping[str, Tensor], metadata: Mapping[str, str]
+) -> bytes:
+    """Serialize; metadata keys are sorted, which the library leaves to chance.
+
+    Raises RuntimeError when what was written does not read back bit-equal.
+    """
+    tensors = {
+        name: t.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, t in state_dict.items()
+    }  # copies, because the library refuses tensors that share memory
+    blob = save(tensors)
+    end = _LENGTH + int.from_bytes(blob[:_LENGTH], "little")
+    header = json.loads(blob[_LENGTH:end])
+    header = {"__metadata__": dict(sorted(metadata.items())), **header}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % _LENGTH)
+    blob = len(text).to_bytes(_LENGTH, "little") + text + blob[end:]
+    _verify(blob, tensors)
+    return blob
+
+
+def tensors_sha256(state_dict: Mapping[str, Tensor]) -> str:
+    """Digest of names, shapes, dtypes and values, whatever the metadata says."""
+    return hashlib.sha256(safetensors_bytes(state_dict, {})).hexdigest()
+
+
+def _verify(blob: bytes, tensors: Mapping[str, Tensor]) -> None:
+    back = load(blob)
+    same = back.keys() == tensors.keys() and all(
+        back[name].dtype == t.dtype and torch.equal(back[name], t)
+        for name, t in tensors.items()
+    )
+    if not same:
+        raise RuntimeError("the written safetensors file differs from the model")

@@ -1,0 +1,176 @@
+"""From what the stages found to the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from rnp_cli._version import __version__
+from rnp_cli.architectures import Architecture
+from rnp_cli.checkpoints import Checkpoint
+from rnp_cli.data.load import CleanSamples
+from rnp_cli.defense.rnp import Defended
+from rnp_cli.defense.samples import Samples, SplitSamples
+from rnp_cli.defense.score import clean_accuracy
+from rnp_cli.defense.threshold import Threshold
+from rnp_cli.device import describe
+from rnp_cli.evidence.label import label_evidence
+from rnp_cli.pipeline.request import SanitizeRequest
+from rnp_cli.report import schema
+
+_INSIDE = "network."  # where the classifier keeps the checkpoint's network
+
+
+class Names:
+    """The checkpoint's names of the parameters and layers of the classifier."""
+
+    def __init__(self, key_map: Mapping[str, str]) -> None:
+        self._checkpoint_name = {ours: theirs for theirs, ours in key_map.items()}
+
+    def of(self, parameter: str) -> str:
+        """Return the checkpoint's name of a parameter."""
+        return self._checkpoint_name[parameter.removeprefix(_INSIDE)]
+
+    def of_layer(self, layer: str) -> str:
+        """Return the checkpoint's name of a layer that has a weight."""
+        return self.of(f"{layer}.weight").removesuffix(".weight")
+
+
+def make_report(
+    request: SanitizeRequest,
+    checkpoint: Checkpoint,
+    architecture: Architecture,
+    clean: CleanSamples,
+    parts: SplitSamples,
+    defended: Defended,
+    run: schema.RunInfo,
+) -> schema.Report:
+    """Measure before and after, and put everything into one record."""
+    names = Names(architecture.key_map)
+    threshold = defended.threshold
+    safe = isinstance(threshold, Threshold)
+    evidence = label_evidence(defended.unlearned.model, clean.samples)
+    before, after = clean.classifier, defended.model
+    return schema.Report(
+        tool_version=__version__,
+        torch_version=torch.__version__,
+        device=describe(parts.fit.images.device),
+        seed=request.seed,
+        outcome="pruned" if safe else "no-safe-threshold",
+        model=_model(request, checkpoint, architecture, defended),
+        input=_input(clean),
+        samples=schema.SampleInfo(
+            count=len(clean.samples),
+            fit=len(parts.fit),
+            holdout=len(parts.holdout),
+            num_classes=clean.num_classes,
+            class_names=clean.class_names,
+            labels=request.labels,
+            crop_padding=defended.augmentation.crop_padding,
+            flip=defended.augmentation.flip,
+        ),
+        accuracy_before=_accuracy(before, clean.samples),
+        accuracy_after=_accuracy(after, clean.samples),
+        holdout_before=_accuracy(before, parts.holdout),
+        holdout_after=_accuracy(after, parts.holdout),
+        max_accuracy_drop=request.defense.threshold.max_accuracy_drop,
+        target=schema.TargetInfo(
+            target=evidence.target, share=evidence.share, shares=evidence.shares
+        ),
+        unlearn=_unlearn(defended),
+        recover=defended.masks.history,
+        threshold=threshold.mask if isinstance(threshold, Threshold) else None,
+        path=tuple(
+            schema.PathPoint(pruned=c.pruned, clean_accuracy=c.clean_accuracy)
+            for c in threshold.path
+        ),
+        pruned=tuple(
+            schema.PrunedChannel(
+                rank=r.rank,
+                layer=names.of_layer(r.channel.layer),
+                channel=r.channel.index,
+                mask=r.mask,
+                score=r.change,
+            )
+            for r in defended.pruned
+        ),
+        output=None,
+        not_checked=tuple(_not_checked(request, architecture)),
+        settings=request.defense.model_dump(),
+        run=run,
+    )
+
+
+def _accuracy(model: nn.Module, samples: Samples) -> schema.Accuracy:
+    return schema.Accuracy.of(clean_accuracy(model, samples), len(samples))
+
+
+def _model(
+    request: SanitizeRequest,
+    checkpoint: Checkpoint,
+    architecture: Architecture,
+    defended: Defended,
+) -> schema.ModelInfo:
+    return schema.ModelInfo(
+        file=request.model.name,
+        sha256=checkpoint.sha256,
+        format=checkpoint.format,
+        wrapper=checkpoint.wrapper,
+        prefix=checkpoint.prefix,
+        dropped=checkpoint.dropped,
+        findings=checkpoint.findings,
+        architecture=architecture.name,
+        matched_by=architecture.matched_by,
+        parameters=sum(t.numel() for t in checkpoint.state_dict.values()),
+        channels=sum(layer.channels for layer in defended.layers),
+    )
+
+
+def _input(clean: CleanSamples) -> schema.InputInfo:
+    spec = clean.spec
+    return schema.InputInfo(
+        channels=spec.channels,
+        size=spec.size,
+        fit=spec.fit,
+        convention=spec.convention.name,
+        scale=spec.convention.scale,
+        mean=spec.convention.mean,
+        std=spec.convention.std,
+        output=spec.output,
+    )
+
+
+def _unlearn(defended: Defended) -> schema.UnlearnInfo:
+    return schema.UnlearnInfo(
+        floor=defended.unlearned.floor,
+        epochs=tuple(
+            schema.UnlearnEpoch(
+                clean_accuracy=epoch.clean_accuracy,
+                loss=epoch.loss,
+                learning_rate=epoch.learning_rate,
+            )
+            for epoch in defended.unlearned.history
+        ),
+        backoffs=defended.unlearned.backoffs,
+    )
+
+
+def _not_checked(request: SanitizeRequest, architecture: Architecture) -> list[str]:
+    notes = [
+        "The attack success rate: no triggered image is known, so none was measured. "
+        "That channels were pruned does not prove that the backdoor is gone.",
+        "Whether the model has a backdoor at all: pruning was done in any case.",
+    ]
+    if request.labels == "from-model":
+        notes.append(
+            "The labels: they are the model's own predictions, so that clean "
+            "accuracy means agreement with the original model."
+        )
+    if architecture.matched_by == "order":
+        notes.append(
+            "The architecture by name: it was recognized by the order of its "
+            "tensors' shapes, and by the clean accuracy that it gives."
+        )
+    return notes

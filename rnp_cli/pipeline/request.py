@@ -1,0 +1,61 @@
+"""What a caller asks for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rnp_cli.data.conventions import Convention
+from rnp_cli.data.load import LabelSource
+from rnp_cli.defense.rnp import DefenseConfig
+from rnp_cli.errors import UsageError
+
+
+class SanitizeRequest(BaseModel):
+    """What to sanitize, with what, and where to write it.
+
+    output: the safetensors file, or None to write nothing; the report goes beside it.
+    input_size: (height, width). value_range: what black and white become, before mean
+    is subtracted and std divided by. What is None is found by trying.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: Path
+    clean_dir: Path
+    output: Path | None = None
+    force: bool = False
+    arch: str | None = None
+    labels: LabelSource = "folder"
+    max_samples: int = Field(2000, ge=2)
+    input_size: tuple[int, int] | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    value_range: tuple[float, float] | None = None
+    device: str = "auto"
+    seed: int = Field(0, ge=0)
+    defense: DefenseConfig = DefenseConfig()
+
+    def convention(self) -> Convention | None:
+        """Return the input convention that the caller gives, or None."""
+        if self.mean is None and self.std is None and self.value_range is None:
+            return None
+        black, white = self.value_range or (0.0, 1.0)
+        if white <= black:
+            raise UsageError("The second value of --range must be above the first.")
+        if any(value <= 0 for value in self.std or ()):
+            raise UsageError("Every value of --std must be above zero.")
+        return Convention(
+            name="given",
+            scale=white - black,
+            mean=tuple(value - black for value in self.mean or (0.0,)),
+            std=self.std or (1.0,),
+        )
+
+    def report_path(self) -> Path | None:
+        """Return the report's place beside the output."""
+        if self.output is None:
+            return None
+        stem = self.output.name.removesuffix(".safetensors").removesuffix(".sanitized")
+        return self.output.with_name(f"{stem}.report.json")

@@ -1,0 +1,198 @@
+"""Sanitize one checkpoint, from file to file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from rnp_cli._version import __version__
+from rnp_cli.architectures import Architecture, identify, load
+from rnp_cli.checkpoints import read_checkpoint
+from rnp_cli.data.classifier import Classifier
+from rnp_cli.data.load import CleanSamples, load_clean_samples
+from rnp_cli.data.shapes import Known
+from rnp_cli.data.split import split
+from rnp_cli.defense.prune import zero_rows, zeroed_rows
+from rnp_cli.defense.rnp import Defended, defend
+from rnp_cli.defense.score import logits_of
+from rnp_cli.device import choose_device, reproducible
+from rnp_cli.errors import UsageError
+from rnp_cli.events import Event, Listener, StageDone, StageStarted, ignore
+from rnp_cli.export.atomic import check_writable, write_all
+from rnp_cli.export.safetensors import safetensors_bytes, tensors_sha256
+from rnp_cli.pipeline.describe import Names, make_report
+from rnp_cli.pipeline.request import SanitizeRequest
+from rnp_cli.report.schema import OutputInfo, Report, RunInfo
+
+
+@dataclass(frozen=True, eq=False)
+class SanitizeResult:
+    """The report, the sanitized tensors by the checkpoint's names, and the files.
+
+    state_dict is None where no threshold was safe; then only the report is written.
+    """
+
+    report: Report
+    state_dict: dict[str, Tensor] | None
+    written: tuple[Path, ...]
+
+
+def sanitize(request: SanitizeRequest, *, listen: Listener = ignore) -> SanitizeResult:
+    """Remove the backdoor of a checkpoint; write the result where asked to.
+
+    Raises an RnpError with its exit code for bad input, and when the defense cannot
+    do its work. The checkpoint file is only read.
+    """
+    clock = _Clock(listen)
+    outputs = _check_outputs(request)
+    device = choose_device(request.device)
+    clock(StageStarted(stage="read"))
+    checkpoint = read_checkpoint(request.model)
+    architecture = identify(checkpoint.state_dict, name=request.arch)
+    network = load(architecture, checkpoint.state_dict).to(device)
+    clock(StageDone(stage="read", summary=architecture.name))
+    with reproducible():
+        clock(StageStarted(stage="samples"))
+        clean = load_clean_samples(
+            request.clean_dir,
+            network,
+            Known(
+                size=request.input_size,
+                convention=request.convention(),
+                usual_channels=architecture.in_channels,
+                usual_size=architecture.image_size,
+            ),
+            labels=request.labels,
+            limit=request.max_samples,
+            seed=request.seed,
+            device=device,
+        )
+        clock(StageDone(stage="samples", summary=_summary(clean)))
+        parts = split(
+            clean.samples,
+            num_classes=clean.num_classes,
+            holdout_share=request.defense.holdout_share,
+            seed=request.seed,
+        )
+        defended = defend(
+            clean.classifier, parts, request.defense, seed=request.seed, listen=clock
+        )
+        names = Names(architecture.key_map)
+        sanitized = _cut(checkpoint.state_dict, defended, names)
+        _verify(architecture, sanitized, defended, clean)
+        report = make_report(
+            request, checkpoint, architecture, clean, parts, defended, clock.run()
+        )
+    if not defended.pruned:
+        return SanitizeResult(report, None, _write(request, outputs, report, None))
+    if request.output is not None:
+        digest = tensors_sha256(sanitized)
+        written = OutputInfo(file=request.output.name, tensors_sha256=digest)
+        report = report.model_copy(update={"output": written})
+    return SanitizeResult(
+        report, sanitized, _write(request, outputs, report, sanitized)
+    )
+
+
+class _Clock:
+    """Pass events on, and remember how long each stage took."""
+
+    def __init__(self, listen: Listener) -> None:
+        self._listen = listen
+        self._began = time.perf_counter()
+        self._date = datetime.now(UTC)
+        self._stage_began: dict[str, float] = {}
+        self._stages: dict[str, float] = {}
+
+    def __call__(self, event: Event) -> None:
+        now = time.perf_counter()
+        if isinstance(event, StageStarted):
+            self._stage_began[event.stage] = now
+        if isinstance(event, StageDone):
+            self._stages[event.stage] = round(now - self._stage_began[event.stage], 3)
+        self._listen(event)
+
+    def run(self) -> RunInfo:
+        return RunInfo(
+            started=self._date.isoformat(timespec="seconds"),
+            seconds=round(time.perf_counter() - self._began, 3),
+            stages=self._stages,
+        )
+
+
+def _check_outputs(request: SanitizeRequest) -> tuple[Path, ...]:
+    report_path = request.report_path()
+    if request.output is None or report_path is None:
+        return ()
+    if request.output.suffix != ".safetensors":
+        raise UsageError(
+            f"{request.output.name} does not end in .safetensors.",
+            hint="That is the format that sanitized models are written in.",
+        )
+    outputs = (request.output, report_path)
+    if request.model.resolve() in {path.resolve() for path in outputs}:
+        raise UsageError("The output would replace the checkpoint that is read.")
+    check_writable(outputs, force=request.force)
+    return outputs
+
+
+def _summary(clean: CleanSamples) -> str:
+    height, width = clean.spec.size
+    return (
+        f"{len(clean.samples)} images of {clean.num_classes} classes, fed as "
+        f"{clean.spec.channels}x{height}x{width} {clean.spec.convention.name}, "
+        f"clean accuracy {clean.clean_accuracy:.1%}"
+    )
+
+
+def _cut(
+    original: Mapping[str, Tensor], defended: Defended, names: Names
+) -> dict[str, Tensor]:
+    """Copy the checkpoint's own tensors, and zero the pruned rows in the copy."""
+    channels = [r.channel for r in defended.pruned]
+    rows = zeroed_rows(defended.layers, channels)
+    sanitized = {name: tensor.clone() for name, tensor in original.items()}
+    zero_rows(sanitized, {names.of(name): rows[name] for name in rows})
+    return sanitized
+
+
+def _verify(
+    architecture: Architecture,
+    sanitized: Mapping[str, Tensor],
+    defended: Defended,
+    clean: CleanSamples,
+) -> None:
+    """Check that the tensors to be written are the model that was measured."""
+    images = clean.samples.images[:32]
+    again = Classifier(load(architecture, sanitized), clean.spec).to(images.device)
+    if not torch.equal(logits_of(again, images), logits_of(defended.model, images)):
+        raise RuntimeError("the sanitized tensors differ from the model measured")
+
+
+def _write(
+    request: SanitizeRequest,
+    outputs: tuple[Path, ...],
+    report: Report,
+    sanitized: Mapping[str, Tensor] | None,
+) -> tuple[Path, ...]:
+    if not outputs:
+        return ()
+    model_path, report_path = outputs
+    contents = {report_path: report.model_dump_json(indent=2).encode() + b"\n"}
+    if sanitized is not None:
+        metadata = {
+            "format": "pt",
+            "rnp_version": __version__,
+            "rnp_input_sha256": report.model.sha256,
+            "rnp_report_sha256": report.digest(),
+            "rnp_report": report_path.name,
+        }
+        contents = {model_path: safetensors_bytes(sanitized, metadata), **contents}
+    write_all(contents, force=request.force)
+    return tuple(contents)

@@ -1,0 +1,1 @@
+"""The report: one schema, and one renderer a file."""

@@ -1,0 +1,48 @@
+"""Find a report: the JSON itself, or the one that a sanitized model names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from rnp_cli.errors import InputRefused
+from rnp_cli.report.schema import Report
+
+_MOST_BYTES = 64 << 20
+_HINT = "Give the .report.json that rnp sanitize wrote, or the model beside it."
+
+
+def read_report(path: Path) -> Report:
+    """Read a report's JSON; raise InputRefused for anything else."""
+    try:
+        if not path.is_file():
+            raise InputRefused(f"{path} is not a file.", hint=_HINT)
+        if path.stat().st_size > _MOST_BYTES:
+            raise InputRefused(f"{path} is too large to be a report.", hint=_HINT)
+        return Report.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise InputRefused(f"{path} cannot be read: {error}.", hint=_HINT) from error
+    except ValidationError as error:
+        raise InputRefused(
+            f"{path} is not a report of rnp, or one of another version.", hint=_HINT
+        ) from error
+
+
+def report_of_model(path: Path, metadata: dict[str, str]) -> Report:
+    """Read the report that a sanitized model's metadata names.
+
+    Only a file beside the model is read, and only if it has the digest that the
+    model carries. Raises InputRefused.
+    """
+    name = metadata.get("rnp_report", "")
+    if not name or Path(name).name != name:
+        raise InputRefused(f"{path} was not written by rnp.", hint=_HINT)
+    report = read_report(path.with_name(name))
+    if report.digest() != metadata.get("rnp_report_sha256"):
+        raise InputRefused(
+            f"{name} is not the report that {path.name} was written with.",
+            hint="One of the two was changed or replaced; give the report itself to "
+            "see what it says.",
+        )
+    return report

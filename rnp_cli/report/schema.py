@@ -1,0 +1,175 @@
+"""What a run found and did, as data. Every format is made from this, and from it alone.
+
+The digest covers everything but ``run``, which holds what differs between two equal
+runs; so the same inputs, options and seed give the same digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Outcome = Literal["pruned", "no-safe-threshold"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelInfo(_Part):
+    """The checkpoint as it came, and what it was taken for."""
+
+    file: str
+    sha256: str
+    format: str
+    wrapper: str
+    prefix: str
+    dropped: tuple[str, ...]
+    findings: tuple[str, ...]
+    architecture: str
+    matched_by: Literal["names", "order", "given"]
+    parameters: int
+    channels: int
+
+
+class InputInfo(_Part):
+    """How images were fed to the network."""
+
+    channels: int
+    size: tuple[int, int]
+    fit: str
+    convention: str
+    scale: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    output: str
+
+
+class SampleInfo(_Part):
+    """The clean samples."""
+
+    count: int
+    fit: int
+    holdout: int
+    num_classes: int
+    class_names: tuple[str, ...]
+    labels: Literal["folder", "from-model"]
+    crop_padding: int
+    flip: bool
+
+
+class Accuracy(_Part):
+    """Clean accuracy, with the Wilson interval at 95 %."""
+
+    value: float
+    low: float
+    high: float
+    samples: int
+
+    @classmethod
+    def of(cls, value: float, samples: int) -> Accuracy:
+        """Add the interval to a share measured on so many samples."""
+        z = 1.959964
+        spread = 1 + z * z / samples
+        middle = (value + z * z / (2 * samples)) / spread
+        noise = value * (1 - value) / samples + z * z / (4 * samples * samples)
+        half = z * math.sqrt(noise) / spread
+        low, high = max(0.0, middle - half), min(1.0, middle + half)
+        return cls(value=value, low=low, high=high, samples=samples)
+
+
+class UnlearnEpoch(_Part):
+    """One epoch of the ascent."""
+
+    clean_accuracy: float
+    loss: float
+    learning_rate: float
+
+
+class UnlearnInfo(_Part):
+    """How the clean skill went."""
+
+    floor: float
+    epochs: tuple[UnlearnEpoch, ...]
+    backoffs: int
+
+
+class TargetInfo(_Part):
+    """What the unlearned model calls clean samples."""
+
+    target: int
+    share: float
+    shares: tuple[float, ...]
+
+
+class PathPoint(_Part):
+    """Clean accuracy on the holdout with so many channels pruned."""
+
+    pruned: int
+    clean_accuracy: float
+
+
+class PrunedChannel(_Part):
+    """A channel that was cut, and why."""
+
+    rank: int
+    layer: str
+    channel: int
+    mask: float = Field(description="mask value after recovery, 0 to 1")
+    score: float = Field(
+        description="how far its weights moved while unlearning; the layer's mean is 1"
+    )
+
+
+class OutputInfo(_Part):
+    """The sanitized model."""
+
+    file: str
+    tensors_sha256: str
+
+
+class RunInfo(_Part):
+    """What may differ between two runs that are otherwise equal."""
+
+    started: str
+    seconds: float
+    stages: dict[str, float]
+
+
+class Report(_Part):
+    """Everything that a run found and did."""
+
+    schema_version: Literal[1] = 1
+    tool_version: str
+    torch_version: str
+    device: str
+    seed: int
+    outcome: Outcome
+    model: ModelInfo
+    input: InputInfo
+    samples: SampleInfo
+    accuracy_before: Accuracy
+    accuracy_after: Accuracy
+    holdout_before: Accuracy
+    holdout_after: Accuracy
+    max_accuracy_drop: float
+    target: TargetInfo
+    unlearn: UnlearnInfo
+    recover: tuple[float, ...] = Field(description="clean accuracy per epoch")
+    threshold: float | None
+    path: tuple[PathPoint, ...]
+    pruned: tuple[PrunedChannel, ...]
+    output: OutputInfo | None
+    not_checked: tuple[str, ...]
+    settings: dict[str, dict[str, float | int] | float]
+    run: RunInfo
+
+    def digest(self) -> str:
+        """SHA-256 over everything but ``run``, as canonical JSON."""
+        content = self.model_dump(mode="json", exclude={"run"})
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()

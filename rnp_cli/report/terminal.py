@@ -1,0 +1,122 @@
+"""The report as Rich renderables for a terminal."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from rnp_cli.report.schema import Accuracy, Report
+
+_MOST_ROWS = 40
+
+
+def render(report: Report) -> RenderableType:
+    """Verdict first, then accuracy, target, channels, and what was not checked."""
+    return Group(
+        _verdict(report),
+        Padding(_facts(report), (0, 0, 1, 1)),
+        _channels(report) if report.pruned else Text(),
+        Padding(_not_checked(report), (1, 0, 0, 1)),
+    )
+
+
+def _verdict(report: Report) -> Panel:
+    count = len(report.pruned)
+    if report.outcome == "pruned":
+        text = (
+            f"{count} of {report.model.channels} channels pruned; "
+            f"clean accuracy {_change(report)}"
+        )
+        return Panel(
+            Text(text), title="Pruned", title_align="left", border_style="green"
+        )
+    text = (
+        "Pruning even the most suspicious channels costs more than the "
+        f"{100 * report.max_accuracy_drop:g} points of clean accuracy allowed. No "
+        "model was written. Give more clean samples, allow a larger "
+        "--max-accuracy-drop, or reject the model."
+    )
+    return Panel(
+        Text(text), title="No safe threshold", title_align="left", border_style="red"
+    )
+
+
+def _change(report: Report) -> str:
+    before, after = report.accuracy_before.value, report.accuracy_after.value
+    return f"{before:.1%} before, {after:.1%} after"
+
+
+def _facts(report: Report) -> Table:
+    model, fed = report.model, report.input
+    rows = {
+        "Model": f"{model.file} ({model.format}), {model.architecture}, "
+        f"{model.parameters:,} parameters",
+        "Input": f"{fed.channels}x{fed.size[0]}x{fed.size[1]}, {fed.convention}, "
+        f"ends in {fed.output}",
+        "Clean samples": f"{report.samples.count} of {report.samples.num_classes} "
+        f"classes; {report.samples.holdout} held out",
+        "Accuracy before": _interval(report.accuracy_before),
+        "Accuracy after": _interval(report.accuracy_after),
+        "on the holdout": f"{report.holdout_before.value:.1%} before, "
+        f"{report.holdout_after.value:.1%} after",
+        "Suspected target": _target(report),
+    }
+    if report.threshold is not None:
+        rows["Threshold"] = f"masks up to {report.threshold:.3f}"
+    for finding in model.findings:
+        rows[f"Finding {len(rows)}"] = finding
+    table = Table.grid(padding=(0, 2))
+    for name, value in rows.items():
+        label = "Finding" if name.startswith("Finding ") else name
+        table.add_row(Text(label, style="bold"), Text(value))
+    return table
+
+
+def _interval(accuracy: Accuracy) -> str:
+    return (
+        f"{accuracy.value:.1%} ({accuracy.low:.1%} to {accuracy.high:.1%}, 95 % "
+        f"interval, {accuracy.samples} images)"
+    )
+
+
+def _target(report: Report) -> str:
+    target, names = report.target, report.samples.class_names
+    name = names[target.target] if names else ""
+    known = f" ({name})" if name and name != str(target.target) else ""
+    return (
+        f"class {target.target}{known}: the unlearned model calls "
+        f"{target.share:.0%} of the clean images so"
+    )
+
+
+def _channels(report: Report) -> Table:
+    table = Table(title="Pruned channels", title_justify="left", header_style="bold")
+    table.add_column("Rank", justify="right")
+    table.add_column("Layer", overflow="fold")
+    table.add_column("Channel", justify="right")
+    table.add_column("Mask", justify="right")
+    table.add_column("Score", justify="right")
+    for row in report.pruned[:_MOST_ROWS]:
+        table.add_row(
+            str(row.rank),
+            Text(row.layer),
+            str(row.channel),
+            f"{row.mask:.3f}",
+            f"{row.score:.2f}",
+        )
+    hidden = len(report.pruned) - _MOST_ROWS
+    more = f" {hidden} more are in the report's JSON." if hidden > 0 else ""
+    table.caption = (
+        "Mask: what recovery left of the channel (0 to 1). Score: how far its weights "
+        f"moved while unlearning (1 is its layer's mean).{more}"
+    )
+    table.caption_justify = "left"
+    return table
+
+
+def _not_checked(report: Report) -> Group:
+    notes = (Text(f"- {note}", style="dim") for note in report.not_checked)
+    return Group(Text("Not checked", style="bold"), *notes)
