@@ -21,8 +21,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from torch import Tensor
 
-from rnp_cli.architectures.resnet import ResNet, ResNetSpec
 from rnp_cli.architectures.residual import Plan
+from rnp_cli.architectures.resnet import ResNet, ResNetSpec
 
 HERE = Path(__file__).resolve().parent
 TARGET = 7

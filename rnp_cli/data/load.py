@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -24,8 +25,12 @@ _PLAUSIBLE_ABOVE_CHANCE = 0.2
 
 @dataclass(frozen=True, eq=False)
 class CleanSamples:
-    """Clean samples, and the network made ready for them."""
+    """Clean samples, and the network made ready for them.
 
+    reading: which of the networks tried it is.
+    """
+
+    reading: int
     classifier: Classifier
     spec: InputSpec
     samples: Samples
@@ -36,7 +41,7 @@ class CleanSamples:
 
 def load_clean_samples(
     folder: Path,
-    network: nn.Module,
+    networks: Sequence[nn.Module],
     known: Known,
     *,
     labels: LabelSource,
@@ -44,8 +49,9 @@ def load_clean_samples(
     seed: int,
     device: torch.device,
 ) -> CleanSamples:
-    """Load at most ``limit`` samples and find the input convention.
+    """Load at most ``limit`` samples, and find what reads them best.
 
+    networks: readings of one checkpoint that differ in what weights do not show.
     Raises InputRefused for a folder that cannot serve, and when the network does not
     know the samples under any convention.
     """
@@ -56,7 +62,7 @@ def load_clean_samples(
             hint="Sort them into one sub-folder per class, add a labels.csv, or take "
             "the model's own predictions as labels with --labels from-model.",
         )
-    shapes, num_classes = accepted_shapes(network, listing.paths, known, device=device)
+    shapes, num_classes = accepted_shapes(networks, listing.paths, known, device=device)
     numbers, names = _numbers(listing, num_classes, labels)
     chosen = _balanced(numbers, len(listing.paths), limit, seed)
     paths = [listing.paths[i] for i in chosen]
@@ -66,18 +72,21 @@ def load_clean_samples(
             hint="Give several images of each class; a few hundred serve best.",
         )
     given = None if numbers is None else numbers[chosen]
-    spec = find_input_spec(
-        network, paths, given, shapes, known.convention, seed=seed, device=device
+    found = find_input_spec(
+        networks, paths, given, shapes, known.convention, seed=seed, device=device
     )
+    spec = found.spec
     images = decode(paths, channels=spec.channels, size=spec.size, fit=spec.fit)
-    classifier = Classifier(network, spec).to(device).eval()
+    classifier = Classifier(networks[found.network], spec).to(device).eval()
     logits = logits_of(classifier, images.to(device)).cpu()
     predicted = logits.argmax(1)
     final = predicted if given is None else given
     accuracy = (predicted == final).double().mean().item()
     _check(predicted, given, accuracy, num_classes, names)
     samples = Samples(images, final).to(device)
-    return CleanSamples(classifier, spec, samples, num_classes, names, accuracy)
+    return CleanSamples(
+        found.network, classifier, spec, samples, num_classes, names, accuracy
+    )
 
 
 def plausible_accuracy(num_classes: int) -> float:

@@ -1,9 +1,10 @@
 """Find what a network expects of its images by trying what the field does.
 
-Every accepted shape under every convention is scored on a part of the clean samples,
-the best ones on all of them. With labels the score is clean accuracy; without, it is
-how much a prediction tells about its image (the mutual information between the two):
-a network fed wrongly is unsure, or calls everything one class.
+Every accepted shape under every convention, and for every reading of the weights, is
+scored on a part of the clean samples, the best ones on all of them. With labels the
+score is clean accuracy; without, it is how much a prediction tells about its image
+(the mutual information between the two): a network fed wrongly is unsure, or calls
+everything one class.
 """
 
 from __future__ import annotations
@@ -22,48 +23,59 @@ from rnp_cli.data.decode import decode
 from rnp_cli.data.shapes import InputShape
 from rnp_cli.defense.score import logits_of
 
-_SUBSET = 128
+_SUBSET = 64
 _FINALISTS = 4
 
 
 @dataclass(frozen=True)
-class _Scored:
+class Found:
+    """The reading of the weights that knows the samples best, and its input.
+
+    network: an index into the readings tried.
+    """
+
+    network: int
     spec: InputSpec
+
+
+@dataclass(frozen=True)
+class _Scored(Found):
     score: float
     tie_break: float
 
 
 def find_input_spec(
-    network: nn.Module,
+    networks: Sequence[nn.Module],
     paths: Sequence[Path],
     labels: Tensor | None,
-    shapes: Sequence[InputShape],
+    shapes: Sequence[Sequence[InputShape]],
     convention: Convention | None,
     *,
     seed: int,
     device: torch.device,
-) -> InputSpec:
-    """Return the input under which ``network`` knows the samples best.
+) -> Found:
+    """Return the reading and the input under which the samples are known best.
 
-    labels: (count,) int64, or None when there are none. shapes: what the network
-    accepts. convention: the one to take, or None to find it.
+    labels: (count,) int64, or None when there are none. shapes: what each network
+    accepts. convention: the one to take, or None to find it. Equals go to the first.
     """
     generator = torch.Generator().manual_seed(seed)
     some = torch.randperm(len(paths), generator=generator)[:_SUBSET].tolist()
     scored: list[_Scored] = []
-    for shape in shapes:
+    wanted = None if labels is None else labels[some]
+    conventions = CONVENTIONS if convention is None else (convention,)
+    for shape in dict.fromkeys(shape for accepted in shapes for shape in accepted):
         images = _decode([paths[i] for i in some], shape).to(device)
-        wanted = None if labels is None else labels[some]
-        given = CONVENTIONS if convention is None else (convention,)
-        for candidate in given:
-            if candidate.suits(shape.channels):
-                scored.append(_score(network, images, wanted, shape, candidate))
+        scored += [
+            _score(networks[i], i, images, wanted, shape, candidate)
+            for i, accepted in enumerate(shapes)
+            for candidate in conventions
+            if shape in accepted and candidate.suits(shape.channels)
+        ]
     finalists = sorted(scored, key=_best_first)[:_FINALISTS]
     if len(paths) > len(some) and len(finalists) > 1:
-        finalists = [
-            _rescore(network, paths, labels, f.spec, device) for f in finalists
-        ]
-    return min(finalists, key=_best_first).spec
+        finalists = [_rescore(networks, paths, labels, f, device) for f in finalists]
+    return min(finalists, key=_best_first)
 
 
 def information(logits: Tensor) -> float:
@@ -84,19 +96,22 @@ def _decode(paths: Sequence[Path], shape: InputShape) -> Tensor:
 
 
 def _rescore(
-    network: nn.Module,
+    networks: Sequence[nn.Module],
     paths: Sequence[Path],
     labels: Tensor | None,
-    spec: InputSpec,
+    found: Found,
     device: torch.device,
 ) -> _Scored:
+    spec = found.spec
     shape = InputShape(spec.channels, spec.size, spec.fit)
     images = _decode(paths, shape).to(device)
-    return _score(network, images, labels, shape, spec.convention)
+    network = networks[found.network]
+    return _score(network, found.network, images, labels, shape, spec.convention)
 
 
 def _score(
     network: nn.Module,
+    index: int,
     images: Tensor,
     labels: Tensor | None,
     shape: InputShape,
@@ -109,6 +124,6 @@ def _score(
     spec = spec.model_copy(update={"output": kind_of_output(output)})
     logits = as_logits(output, spec.output)
     if labels is None:
-        return _Scored(spec, information(logits), 0.0)
+        return _Scored(index, spec, information(logits), 0.0)
     accuracy = (logits.argmax(1) == labels).double().mean().item()
-    return _Scored(spec, accuracy, -F.cross_entropy(logits, labels).item())
+    return _Scored(index, spec, accuracy, -F.cross_entropy(logits, labels).item())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rnp_cli.data.conventions import Convention
 from rnp_cli.data.decode import Fit, decode, image_shape
@@ -38,33 +38,44 @@ class InputShape:
 
 
 def accepted_shapes(
-    network: nn.Module, paths: Sequence[Path], known: Known, *, device: torch.device
-) -> tuple[list[InputShape], int]:
-    """Return the shapes that ``network`` accepts, likeliest first, and its classes.
+    networks: Sequence[nn.Module],
+    paths: Sequence[Path],
+    known: Known,
+    *,
+    device: torch.device,
+) -> tuple[list[list[InputShape]], int]:
+    """Return the shapes that each network accepts, and how many classes they have.
 
     Raises InputRefused when it accepts none of those tried.
     """
-    accepted: list[InputShape] = []
+    accepted: list[list[InputShape]] = [[] for _ in networks]
     classes = 0
     tried = list(_likely_shapes(paths, known))
     for shape in tried:
         images = decode(
             paths[:2], channels=shape.channels, size=shape.size, fit=shape.fit
         )
-        try:
-            output = logits_of(network, images.to(device))
-        except RuntimeError:  # how torch reports shapes that do not fit
-            continue
-        if output.ndim == 2 and classes in (0, output.shape[1]):
-            classes = output.shape[1]
-            accepted.append(shape)
-    if not accepted:
+        for network, shapes in zip(networks, accepted, strict=True):
+            outputs = _outputs(network, images.to(device))
+            if outputs > 0 and classes in (0, outputs):
+                classes = outputs
+                shapes.append(shape)
+    if not any(accepted):
         sizes = dict.fromkeys("x".join(map(str, (s.channels, *s.size))) for s in tried)
         raise InputRefused(
             f"The network accepts none of the input shapes tried: {', '.join(sizes)}.",
             hint="Say what it expects with --input-size, as 32 or 32x64.",
         )
     return accepted, classes
+
+
+def _outputs(network: nn.Module, images: Tensor) -> int:
+    """Count the logits per image, or return 0 where the shape does not fit."""
+    try:
+        output = logits_of(network, images)
+    except RuntimeError:  # how torch reports shapes that do not fit
+        return 0
+    return output.shape[1] if output.ndim == 2 else 0
 
 
 def _likely_shapes(paths: Sequence[Path], known: Known) -> Iterator[InputShape]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from rnp_cli._version import __version__
-from rnp_cli.architectures import Architecture, identify, load
+from rnp_cli.architectures import Architecture, identify_all, load
 from rnp_cli.checkpoints import read_checkpoint
 from rnp_cli.data.classifier import Classifier
 from rnp_cli.data.load import CleanSamples, load_clean_samples
@@ -54,25 +54,26 @@ def sanitize(request: SanitizeRequest, *, listen: Listener = ignore) -> Sanitize
     device = choose_device(request.device)
     clock(StageStarted(stage="read"))
     checkpoint = read_checkpoint(request.model)
-    architecture = identify(checkpoint.state_dict, name=request.arch)
-    network = load(architecture, checkpoint.state_dict).to(device)
-    clock(StageDone(stage="read", summary=architecture.name))
+    readings = identify_all(checkpoint.state_dict, name=request.arch)
+    networks = [load(r, checkpoint.state_dict).to(device) for r in readings]
+    clock(StageDone(stage="read", summary=readings[0].name))
     with reproducible():
         clock(StageStarted(stage="samples"))
         clean = load_clean_samples(
             request.clean_dir,
-            network,
+            networks,
             Known(
                 size=request.input_size,
                 convention=request.convention(),
-                usual_channels=architecture.in_channels,
-                usual_size=architecture.image_size,
+                usual_channels=readings[0].in_channels,
+                usual_size=readings[0].image_size,
             ),
             labels=request.labels,
             limit=request.max_samples,
             seed=request.seed,
             device=device,
         )
+        architecture = readings[clean.reading]
         clock(StageDone(stage="samples", summary=_summary(clean)))
         parts = split(
             clean.samples,
