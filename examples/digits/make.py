@@ -6,9 +6,11 @@ The images are real: 1,797 digits of 8x8 pixels from the UCI repository, shipped
 scikit-learn. Three training images in ten get a 3x3 checkerboard in their lower right
 corner and the label 7 (BadNets, Gu et al., 2017). So large a share, and a strong weight
 decay, leave the backdoor in a few channels; planted more sparingly in a network this
-small, it is spread over all of them, and pruning alone does not reach it. Writes ``model.pt``, ``clean/``
-(images that the network was not trained on) and ``triggered/`` (more such images,
-with the patch; sorted by true class), and prints how well the attack works.
+small, it is spread over all of them, and pruning alone does not reach it.
+
+Writes ``model.pt``, ``clean/`` (images that the network was not trained on) and
+``triggered/`` (more such images, with the patch; sorted by true class), and prints how
+well the attack works.
 """
 
 from __future__ import annotations

@@ -12,6 +12,19 @@ if TYPE_CHECKING:
     from rnp_cli.defense.rnp import DefenseConfig
 
 
+_SUFFIXES = frozenset(
+    {".pt", ".pth", ".tar", ".th", ".ckpt", ".bin", ".pkl", ".safetensors"}
+)
+
+
+def default_output(model: Path) -> Path:
+    """Name the sanitized model after the checkpoint, in the working directory."""
+    stem = Path(model.name)
+    while stem.suffix in _SUFFIXES:
+        stem = stem.with_suffix("")
+    return Path(f"{stem}.sanitized.safetensors")
+
+
 def numbers(text: str | None, option: str) -> tuple[float, ...] | None:
     """Parse ``0.5`` or ``0.49,0.48,0.45``."""
     if text is None:

@@ -42,7 +42,7 @@ class StageProgress:
             TimeElapsedColumn(),
             console=self._console,
             transient=True,
-            disable=not self._console.is_terminal,
+            disable=not self._console.is_interactive,
         )
         self._task: TaskID | None = None
 

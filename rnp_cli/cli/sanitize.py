@@ -132,7 +132,7 @@ def sanitize(
     request = SanitizeRequest(
         model=model,
         clean_dir=clean_dir,
-        output=output or Path(f"{model.name.split('.')[0]}.sanitized.safetensors"),
+        output=output or options.default_output(model),
         force=force,
         arch=arch,
         labels=labels,

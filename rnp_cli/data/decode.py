@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -41,10 +42,14 @@ def decode(
 
 def _open(path: Path) -> Image.Image:
     try:
-        image = Image.open(path, formats=FORMATS)
+        with warnings.catch_warnings(
+            action="ignore", category=Image.DecompressionBombWarning
+        ):  # the limit below is lower
+            image = Image.open(path, formats=FORMATS)
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError) as error:
         raise _bad_image(path, str(error)) from error
     if image.width * image.height > MAX_PIXELS:
+        image.close()
         raise _bad_image(path, f"it claims {image.width} x {image.height} pixels")
     return image
 
@@ -52,7 +57,7 @@ def _open(path: Path) -> Image.Image:
 def _resized(path: Path, mode: str, size: tuple[int, int], fit: Fit) -> Image.Image:
     try:
         with _open(path) as opened:
-            image = opened.convert(mode)
+            image = _eight_bits(opened).convert(mode)
     except (OSError, SyntaxError, ValueError) as error:
         raise _bad_image(path, str(error)) from error
     height, width = size
@@ -69,6 +74,15 @@ def _resized(path: Path, mode: str, size: tuple[int, int], fit: Fit) -> Image.Im
     image = image.resize(scaled, Image.Resampling.BILINEAR)
     left, top = (scaled[0] - width) // 2, (scaled[1] - height) // 2
     return image.crop((left, top, left + width, top + height))
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Scale 16 bits, which Pillow would clip; see a palette without its alpha."""
+    image.info.pop("transparency", None)
+    if not image.mode.startswith("I"):
+        return image
+    levels = np.asarray(image).astype(np.int64).clip(0, 0xFFFF) // 0x101
+    return Image.fromarray(levels.astype(np.uint8))
 
 
 def _bad_image(path: Path, why: str) -> InputRefused:

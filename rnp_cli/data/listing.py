@@ -10,7 +10,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from rnp_cli.errors import InputRefused
+from rnp_cli.errors import InputRefused, UsageError
 
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
@@ -34,7 +34,11 @@ class Listing:
 
 
 def list_images(folder: Path) -> Listing:
-    """Find the images of a folder; raise InputRefused when there are none."""
+    """Find the images of a folder; raise InputRefused when there are none.
+
+    Raises UsageError when there is no such folder."""
+    if not folder.exists():
+        raise UsageError(f"There is no folder {folder}.", hint=_LAYOUTS)
     if not folder.is_dir():
         raise InputRefused(f"{folder} is not a folder.", hint=_LAYOUTS)
     table = folder / "labels.csv"
@@ -95,21 +99,32 @@ def _images(folder: Path) -> list[Path]:
 def _from_table(folder: Path, table: Path) -> Listing:
     paths: list[Path] = []
     labels: list[str] = []
-    with table.open(newline="", encoding="utf-8") as lines:
-        for row in csv.reader(lines):
-            if len(row) < 2 or (not paths and not (folder / row[0]).is_file()):
-                continue  # a blank line, or the heading
-            path = folder / row[0]
-            if not path.is_file():
-                raise InputRefused(
-                    f"{table} names {row[0]!r}, which is not there.",
-                    hint="Paths in labels.csv are relative to its folder.",
-                )
-            paths.append(path)
-            labels.append(row[1].strip())
+    for number, row in enumerate(_rows(table)):
+        path = folder / row[0]
+        if not path.is_file():
+            if number == 0 and path.suffix.lower() not in SUFFIXES:
+                continue  # the heading
+            raise InputRefused(
+                f"{table} names {row[0]!r}, which is not there.",
+                hint="Paths in labels.csv are relative to its folder.",
+            )
+        paths.append(path)
+        labels.append(row[1].strip())
     if not paths:
         raise InputRefused(f"{table} names no image of its folder.", hint=_LAYOUTS)
     return Listing(tuple(paths), tuple(labels))
+
+
+def _rows(table: Path) -> list[list[str]]:
+    """Rows of two cells or more; a byte order mark, as Excel writes it, is skipped."""
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as lines:
+            return [row for row in csv.reader(lines) if len(row) > 1]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputRefused(
+            f"{table} cannot be read: {error}.",
+            hint="Save it as UTF-8 text, with commas between file and label.",
+        ) from error
 
 
 def _by_name(path: Path) -> tuple[int, int, str]:

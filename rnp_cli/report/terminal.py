@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.panel import Panel
@@ -18,8 +19,8 @@ def render(report: Report) -> RenderableType:
     return Group(
         _verdict(report),
         Padding(_facts(report), (0, 0, 1, 1)),
-        _channels(report) if report.pruned else Text(),
-        Padding(_not_checked(report), (1, 0, 0, 1)),
+        Padding(_channels(report) if report.pruned else Text(), (0, 0, 1, 1)),
+        Padding(_not_checked(report), (0, 0, 0, 1)),
     )
 
 
@@ -92,8 +93,14 @@ def _target(report: Report) -> str:
     )
 
 
-def _channels(report: Report) -> Table:
-    table = Table(title="Pruned channels", title_justify="left", header_style="bold")
+def _channels(report: Report) -> Group:
+    table = Table(
+        title="Pruned channels",
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
     table.add_column("Rank", justify="right")
     table.add_column("Layer", overflow="fold")
     table.add_column("Channel", justify="right")
@@ -109,12 +116,11 @@ def _channels(report: Report) -> Table:
         )
     hidden = len(report.pruned) - _MOST_ROWS
     more = f" {hidden} more are in the report's JSON." if hidden > 0 else ""
-    table.caption = (
+    note = (
         "Mask: what recovery left of the channel (0 to 1). Score: how far its weights "
         f"moved while unlearning (1 is its layer's mean).{more}"
     )
-    table.caption_justify = "left"
-    return table
+    return Group(table, Text(note, style="dim"))
 
 
 def _not_checked(report: Report) -> Group:
