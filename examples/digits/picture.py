@@ -7,6 +7,7 @@ The command is really run, in a temporary folder; Rich draws what it printed.
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -37,7 +38,7 @@ def main() -> None:
             text=True,
             check=True,
         )
-    console = Console(record=True, width=COLUMNS, file=open(os.devnull, "w"))
+    console = Console(record=True, width=COLUMNS, file=io.StringIO())
     console.print(Text.assemble(("$ ", "bold green"), f"rnp {' '.join(arguments)}"))
     console.print(Text.from_ansi(done.stdout))
     console.save_svg(str(HERE / "run.svg"), title="rnp sanitize")

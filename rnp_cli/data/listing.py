@@ -36,7 +36,8 @@ class Listing:
 def list_images(folder: Path) -> Listing:
     """Find the images of a folder; raise InputRefused when there are none.
 
-    Raises UsageError when there is no such folder."""
+    Raises UsageError when there is no such folder.
+    """
     if not folder.exists():
         raise UsageError(f"There is no folder {folder}.", hint=_LAYOUTS)
     if not folder.is_dir():

@@ -22,6 +22,7 @@ from rnp_cli.data.conventions import CONVENTIONS, Convention
 from rnp_cli.data.decode import decode
 from rnp_cli.data.shapes import InputShape
 from rnp_cli.defense.score import logits_of
+from rnp_cli.errors import UsageError
 
 _SUBSET = 64
 _FINALISTS = 4
@@ -58,6 +59,7 @@ def find_input_spec(
 
     labels: (count,) int64, or None when there are none. shapes: what each network
     accepts. convention: the one to take, or None to find it. Equals go to the first.
+    Raises UsageError when the convention is for other channels than the networks'.
     """
     generator = torch.Generator().manual_seed(seed)
     some = torch.randperm(len(paths), generator=generator)[:_SUBSET].tolist()
@@ -72,6 +74,12 @@ def find_input_spec(
             for candidate in conventions
             if shape in accepted and candidate.suits(shape.channels)
         ]
+    if not scored:
+        raise UsageError(
+            "The mean or std given is for another number of channels than the "
+            "network's.",
+            hint="Give one number for all channels, or one per channel.",
+        )
     finalists = sorted(scored, key=_best_first)[:_FINALISTS]
     if len(paths) > len(some) and len(finalists) > 1:
         finalists = [_rescore(networks, paths, labels, f, device) for f in finalists]
