@@ -179,6 +179,7 @@ def main() -> None:
         )
     table = "\n".join([HEADER, *map(row, results)])
     if not options.only:
+        RESULTS.mkdir(exist_ok=True)
         (RESULTS / "checkpoints.json").write_text(json.dumps(results, indent=2) + "\n")
         (RESULTS / "checkpoints.md").write_text(table + "\n")
     print(table)

@@ -49,9 +49,11 @@ def show_error(error: RnpError) -> None:
     from rich.panel import Panel
     from rich.text import Text
 
-    text = Text(error.message)
+    from rnp_cli.report.plain import plain
+
+    text = Text("\n".join(map(plain, error.message.splitlines())))
     if error.hint:
-        text.append("\n\n" + error.hint, style="dim")
+        text.append("\n\n" + plain(error.hint), style="dim")
     refused = error.exit_code is ExitCode.REFUSED
     title = "Input refused" if refused else "Error"
     Console(stderr=True).print(

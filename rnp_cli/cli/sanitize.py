@@ -82,6 +82,7 @@ def sanitize(
         int,
         typer.Option(
             min=0,
+            max=2**63 - 1,
             rich_help_panel=_METHOD,
             help="One seed, one machine: one result, byte for byte.",
         ),

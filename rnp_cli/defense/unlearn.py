@@ -19,7 +19,7 @@ from torch import nn
 
 from rnp_cli.defense.augment import Augmentation, augment
 from rnp_cli.defense.samples import Samples, SplitSamples
-from rnp_cli.defense.score import clean_accuracy
+from rnp_cli.defense.score import clean_accuracy, logits_of
 from rnp_cli.errors import DefenseFailed
 from rnp_cli.events import Listener, StageDone, StageStarted, StepDone, ignore
 
@@ -89,7 +89,8 @@ def unlearn(
         loss = ascent.epoch(samples.fit)
         reached = clean_accuracy(ascent.model, samples.holdout)
         leapt = accuracy - reached > longest * (start - floor)
-        if not math.isfinite(loss) or (leapt and ascent.backoffs < config.max_backoffs):
+        sound = math.isfinite(loss) and ascent.is_finite(samples.holdout)
+        if not sound or (leapt and ascent.backoffs < config.max_backoffs):
             ascent.take_back()
             continue
         accuracy = reached
@@ -143,6 +144,12 @@ class _Ascent:
             losses.append(loss.detach())
         self.model.eval()
         return torch.stack(losses).mean().item()
+
+    def is_finite(self, samples: Samples) -> bool:
+        """Whether weights and logits are; the last step may spoil them unseen."""
+        tensors = [*self.model.state_dict().values()]
+        tensors.append(logits_of(self.model, samples.images))
+        return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
 
     def take_back(self) -> None:
         """Undo the epoch and go on at half the rate."""

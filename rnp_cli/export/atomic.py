@@ -27,9 +27,11 @@ def check_writable(paths: tuple[Path, ...], *, force: bool) -> None:
 def write_all(contents: Mapping[Path, bytes], *, force: bool) -> None:
     """Write every file beside its place first, then put each in its place.
 
+    All of them or none, except that ``force`` cannot bring a replaced file back.
     Raises OutputExists when one has appeared meanwhile and ``force`` is not given.
     """
     waiting: list[tuple[Path, Path]] = []
+    placed: list[Path] = []
     try:
         for path, content in contents.items():
             waiting.append((_beside(path, content), path))
@@ -41,6 +43,11 @@ def write_all(contents: Mapping[Path, bytes], *, force: bool) -> None:
                 os.link(temporary, path)
             except FileExistsError as error:
                 raise _exists(path) from error
+            placed.append(path)
+    except BaseException:
+        for path in placed:
+            path.unlink(missing_ok=True)
+        raise
     finally:
         for temporary, _ in waiting:
             temporary.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from rnp_cli.report.plain import plain
 from rnp_cli.report.schema import Accuracy, Report
 
 _MOST_ROWS = 40
@@ -72,7 +73,7 @@ def _facts(report: Report) -> Table:
     table = Table.grid(padding=(0, 2))
     for name, value in rows.items():
         label = "Finding" if name.startswith("Finding ") else name
-        table.add_row(Text(label, style="bold"), Text(value))
+        table.add_row(Text(label, style="bold"), Text(plain(value)))
     return table
 
 
@@ -85,7 +86,7 @@ def _interval(accuracy: Accuracy) -> str:
 
 def _target(report: Report) -> str:
     target, names = report.target, report.samples.class_names
-    name = names[target.target] if names else ""
+    name = names[target.target] if 0 <= target.target < len(names) else ""
     known = f" ({name})" if name and name != str(target.target) else ""
     return (
         f"class {target.target}{known}: the unlearned model calls "
@@ -109,7 +110,7 @@ def _channels(report: Report) -> Group:
     for row in report.pruned[:_MOST_ROWS]:
         table.add_row(
             str(row.rank),
-            Text(row.layer),
+            Text(plain(row.layer)),
             str(row.channel),
             f"{row.mask:.3f}",
             f"{row.score:.2f}",
@@ -124,5 +125,5 @@ def _channels(report: Report) -> Group:
 
 
 def _not_checked(report: Report) -> Group:
-    notes = (Text(f"- {note}", style="dim") for note in report.not_checked)
+    notes = (Text(f"- {plain(note)}", style="dim") for note in report.not_checked)
     return Group(Text("Not checked", style="bold"), *notes)

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rnp_cli.report.schema import Report
+
+
+@pytest.mark.parametrize("which", ["report", "model"])
+def test_the_report_is_found_and_printed_as_json(
+    rnp: Any, sanitized: Any, which: str
+) -> None:
+    run = rnp("inspect", getattr(sanitized, which), "--format", "json")
+
+    assert (run.code, run.err) == (0, "")
+    assert Report.model_validate_json(run.out) == sanitized.result.report
+
+
+def test_the_table_names_every_pruned_channel(rnp: Any, sanitized: Any) -> None:
+    run = rnp("inspect", sanitized.model)
+
+    assert (run.code, run.err) == (0, "")
+    rows = [line.split() for line in run.out.splitlines()]
+    for channel in sanitized.result.report.pruned[:20]:
+        start = [str(channel.rank), channel.layer, str(channel.channel)]
+        assert start in [row[:3] for row in rows]
+
+
+def test_a_changed_report_is_refused_by_its_model(
+    rnp: Any, sanitized: Any, tmp_path: Path
+) -> None:
+    model = tmp_path / sanitized.model.name
+    model.write_bytes(sanitized.model.read_bytes())
+    content = json.loads(sanitized.report.read_text())
+    content["accuracy_after"]["value"] = 1.0
+    (tmp_path / sanitized.report.name).write_text(json.dumps(content))
+
+    run = rnp("inspect", model)
+
+    assert (run.code, run.out) == (3, "")
+    assert "Input refused" in run.err
+
+
+@pytest.mark.parametrize("name", ["missing.json", "broken.json", "broken.safetensors"])
+def test_what_is_no_report_is_refused_in_a_panel(
+    rnp: Any, tmp_path: Path, name: str
+) -> None:
+    if name.startswith("broken"):
+        (tmp_path / name).write_bytes(b"{}")
+
+    run = rnp("inspect", name)
+
+    assert (run.code, run.out) == (3, "")
+    assert "Input refused" in run.err
+    assert "Traceback" not in run.err
