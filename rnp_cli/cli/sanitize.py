@@ -150,4 +150,6 @@ def sanitize(
         result = run(request, listen=progress)
     show_report(result.report, output_format, result.written)
     if result.state_dict is None:
+        if request.output is not None and request.output.exists():
+            typer.echo(f"{request.output} is of an earlier run, not of this.", err=True)
         raise typer.Exit(ExitCode.POLICY)

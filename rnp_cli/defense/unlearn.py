@@ -3,7 +3,7 @@
 Departures from the authors' code: the stop is measured in eval mode on samples that
 the ascent never saw; there is no learning-rate schedule, instead the rate halves when
 one epoch leaps over the way down or turns NaN (the epoch is taken back), and doubles
-when the loss has stood still; the floor follows the number of classes.
+when the accuracy stands still; the floor follows the number of classes.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def unlearn(
             continue
         accuracy = reached
         history.append(Epoch(accuracy, loss, ascent.rate))
-        ascent.keep(faster=_stands_still(history))
+        ascent.keep(faster=_stands_still(history, start - floor))
         listen(StepDone(stage=STAGE, step=len(history), clean_accuracy=accuracy))
     if accuracy > floor:
         raise _floor_not_reached(start, accuracy, floor, config)
@@ -173,12 +173,12 @@ class _Ascent:
         self._momentum = copy.deepcopy(self._optimizer.state_dict())
 
 
-def _stands_still(history: list[Epoch]) -> bool:
-    """Whether three epochs at one rate have raised the loss by less than a tenth."""
+def _stands_still(history: list[Epoch], way: float) -> bool:
+    """Whether three epochs at one rate went less than a fiftieth of the way down."""
     recent = history[-3:]
     if len(recent) < 3 or len({epoch.learning_rate for epoch in recent}) > 1:
         return False
-    return recent[-1].loss < 1.1 * recent[0].loss
+    return recent[0].clean_accuracy - recent[-1].clean_accuracy < way / 50
 
 
 def _floor_not_reached(

@@ -21,7 +21,7 @@ from rnp_cli.data.split import split
 from rnp_cli.defense.prune import zero_rows, zeroed_rows
 from rnp_cli.defense.rnp import Defended, defend
 from rnp_cli.defense.score import logits_of
-from rnp_cli.device import choose_device, reproducible
+from rnp_cli.device import choose_device, reproducible, suitable_threads
 from rnp_cli.errors import UsageError
 from rnp_cli.events import Event, Listener, StageDone, StageStarted, ignore
 from rnp_cli.export.atomic import check_writable, write_all
@@ -75,21 +75,26 @@ def sanitize(request: SanitizeRequest, *, listen: Listener = ignore) -> Sanitize
         )
         architecture = readings[clean.reading]
         clock(StageDone(stage="samples", summary=_summary(clean)))
-        parts = split(
-            clean.samples,
-            num_classes=clean.num_classes,
-            holdout_share=request.defense.holdout_share,
-            seed=request.seed,
-        )
-        defended = defend(
-            clean.classifier, parts, request.defense, seed=request.seed, listen=clock
-        )
-        names = Names(architecture.key_map)
-        sanitized = _cut(checkpoint.state_dict, defended, names)
-        _verify(architecture, sanitized, defended, clean)
-        report = make_report(
-            request, checkpoint, architecture, clean, parts, defended, clock.run()
-        )
+        with suitable_threads(clean.classifier, clean.samples.images[:1]):
+            parts = split(
+                clean.samples,
+                num_classes=clean.num_classes,
+                holdout_share=request.defense.holdout_share,
+                seed=request.seed,
+            )
+            defended = defend(
+                clean.classifier,
+                parts,
+                request.defense,
+                seed=request.seed,
+                listen=clock,
+            )
+            names = Names(architecture.key_map)
+            sanitized = _cut(checkpoint.state_dict, defended, names)
+            _verify(architecture, sanitized, defended, clean)
+            report = make_report(
+                request, checkpoint, architecture, clean, parts, defended, clock.run()
+            )
     if not defended.pruned:
         return SanitizeResult(report, None, _write(request, outputs, report, None))
     if request.output is not None:
@@ -194,6 +199,6 @@ def _write(
             "rnp_report_sha256": report.digest(),
             "rnp_report": report_path.name,
         }
-        contents = {model_path: safetensors_bytes(sanitized, metadata), **contents}
+        contents[model_path] = safetensors_bytes(sanitized, metadata)  # comes last
     write_all(contents, force=request.force)
     return tuple(contents)

@@ -35,10 +35,15 @@ def _verdict(report: Report) -> Panel:
         return Panel(
             Text(text), title="Pruned", title_align="left", border_style="green"
         )
+    tried = any(point.pruned for point in report.path)
     text = (
         "Pruning even the most suspicious channels costs more than the "
-        f"{100 * report.max_accuracy_drop:g} points of clean accuracy allowed. No "
-        "model was written. Give more clean samples, allow a larger "
+        f"{100 * report.max_accuracy_drop:g} points of clean accuracy allowed."
+        if tried
+        else "No mask fell far enough in recovery to make its channel suspicious."
+    )
+    text += (
+        " No model was written. Give more clean samples, allow a larger "
         "--max-accuracy-drop, or reject the model."
     )
     return Panel(

@@ -65,5 +65,5 @@ def test_python_m_runs_the_command(tmp_path: Path) -> None:
 
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
 
-    assert ended.returncode == 3
+    assert ended.returncode == 2
     assert "missing.json" in ended.stderr

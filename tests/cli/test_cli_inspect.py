@@ -44,12 +44,19 @@ def test_a_changed_report_is_refused_by_its_model(
     assert "Input refused" in run.err
 
 
-@pytest.mark.parametrize("name", ["missing.json", "broken.json", "broken.safetensors"])
+@pytest.mark.parametrize("name", ["missing.json", "missing.safetensors"])
+def test_a_missing_file_is_a_usage_error(rnp: Any, name: str) -> None:
+    run = rnp("inspect", name)
+
+    assert (run.code, run.out) == (2, "")
+    assert name in run.err
+
+
+@pytest.mark.parametrize("name", ["broken.json", "broken.safetensors"])
 def test_what_is_no_report_is_refused_in_a_panel(
     rnp: Any, tmp_path: Path, name: str
 ) -> None:
-    if name.startswith("broken"):
-        (tmp_path / name).write_bytes(b"{}")
+    (tmp_path / name).write_bytes(b"{}")
 
     run = rnp("inspect", name)
 

@@ -1,18 +1,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from tiny_nets import CORNERS, same_state, snapshot
 from torch import nn
 
+from rnp_cli.defense import rnp
 from rnp_cli.defense.prune import prune
 from rnp_cli.defense.recover import RecoverConfig
 from rnp_cli.defense.rnp import Defended, DefenseConfig, defend
 from rnp_cli.defense.samples import SplitSamples
 from rnp_cli.defense.score import clean_accuracy
-from rnp_cli.defense.threshold import NoSafeThreshold, Threshold, ThresholdConfig
+from rnp_cli.defense.threshold import (
+    NoSafeThreshold,
+    Threshold,
+    ThresholdConfig,
+    choose_threshold,
+)
 from rnp_cli.errors import DefenseFailed
 from rnp_cli.events import Event, StageDone, StageStarted
 
@@ -57,19 +64,28 @@ def test_the_budget_holds_on_the_holdout_and_on_all_clean_samples(
         assert lost <= budget
 
 
-def test_a_holdout_that_sees_no_loss_is_not_enough(
-    skilled: nn.Module, samples: SplitSamples
+def test_a_candidate_is_confirmed_on_all_clean_samples(
+    skilled: nn.Module, samples: SplitSamples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    quarter = samples.holdout.take(torch.nonzero(samples.holdout.labels == 0)[:, 0])
-    narrow = SplitSamples(samples.fit, quarter, CORNERS)
+    asked: list[Callable[[int], bool]] = []
 
-    found = defended(skilled, narrow)
+    def listening(*args: Any, **kwargs: Any) -> Any:
+        asked.append(kwargs["confirm"])
+        return choose_threshold(*args, **kwargs)
 
-    unseen = [c.pruned for c in found.threshold.path if c.clean_accuracy >= 0.7]
-    assert max(unseen) > len(found.pruned)
-    everything = narrow.everything()
-    lost = clean_accuracy(skilled, everything) - clean_accuracy(found.model, everything)
-    assert lost <= BRISK.threshold.max_accuracy_drop + 1e-9
+    monkeypatch.setattr(rnp, "choose_threshold", listening)
+    found = defended(skilled, samples)
+
+    everything = samples.everything()
+    before = clean_accuracy(skilled, everything)
+    budget = BRISK.threshold.max_accuracy_drop + 1e-9
+    kept = []
+    for count in range(len(found.ranked) + 1):
+        channels = [r.channel for r in found.ranked[:count]]
+        after = clean_accuracy(prune(skilled, found.layers, channels), everything)
+        kept.append(before - after <= budget)
+    assert [asked[0](count) for count in range(len(kept))] == kept
+    assert set(kept) == {True, False}
 
 
 def test_dropout_draws_from_the_seed_too(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rnp_cli.errors import ExitCode, OutputExists, UsageError
+from rnp_cli.errors import ExitCode, OutputExists, RnpError, UsageError
 from rnp_cli.export.atomic import check_writable, write_all
 
 
@@ -128,7 +128,7 @@ def test_a_file_that_appears_meanwhile_is_kept(
 def test_a_failure_while_writing_leaves_nothing(
     tmp_path: Path, two: tuple[Path, Path], force: bool
 ) -> None:
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(RnpError, match="No space"):
         write_all(Growing({two[0]: b"a", two[1]: b"b"}, fails), force=force)
 
     assert list(tmp_path.iterdir()) == []
@@ -139,7 +139,7 @@ def test_a_failure_on_the_way_to_the_disk_leaves_nothing(
 ) -> None:
     monkeypatch.setattr(os, "fsync", lambda handle: fails())
 
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(RnpError, match="No space"):
         write_all({two[0]: b"a"}, force=False)
 
     assert list(tmp_path.iterdir()) == []

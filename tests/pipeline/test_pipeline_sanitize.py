@@ -65,7 +65,7 @@ def test_the_files_vouch_for_each_other(sanitized: Any, digits: Any) -> None:
     report = sanitized.result.report
     metadata = read_safetensors_metadata(sanitized.model)
 
-    assert sanitized.result.written == (sanitized.model, sanitized.report)
+    assert sanitized.result.written == (sanitized.report, sanitized.model)
     assert read_report(sanitized.report) == report
     assert report_of_model(sanitized.model, metadata) == report
     digest = hashlib.sha256(digits.model.read_bytes()).hexdigest()
