@@ -84,7 +84,8 @@ def sanitize(
             min=0,
             max=2**63 - 1,
             rich_help_panel=_METHOD,
-            help="One seed, one machine: one result, byte for byte.",
+            help="One seed, one machine: one result, byte for byte on a CPU; on a GPU "
+            "as far as its operations are deterministic.",
         ),
     ] = 0,
     input_size: Annotated[

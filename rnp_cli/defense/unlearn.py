@@ -78,18 +78,21 @@ def unlearn(
     """
     chance = 1 / samples.num_classes
     floor = chance + config.floor_above_chance * (1 - chance)
-    longest = config.longest_drop
     listen(StageStarted(stage=STAGE, total=config.max_epochs))
     ascent = _Ascent(model, config, augmentation, seed)
     start = accuracy = clean_accuracy(model, samples.holdout)
+    if start - floor < config.floor_above_chance * (1 - chance):
+        raise _too_little_skill(start, floor, len(samples.holdout))
+    # Of a small holdout one image alone may be half the way.
+    longest = max(config.longest_drop * (start - floor), 2 / len(samples.holdout))
     history: list[Epoch] = []
     for _ in range(config.max_epochs):
         if accuracy <= floor:
             break
         loss = ascent.epoch(samples.fit)
-        reached = clean_accuracy(ascent.model, samples.holdout)
-        leapt = accuracy - reached > longest * (start - floor)
-        sound = math.isfinite(loss) and ascent.is_finite(samples.holdout)
+        reached = ascent.accuracy(samples.holdout)
+        leapt = accuracy - reached > longest
+        sound = math.isfinite(loss) and math.isfinite(reached)
         if not sound or (leapt and ascent.backoffs < config.max_backoffs):
             ascent.take_back()
             continue
@@ -145,17 +148,19 @@ class _Ascent:
         self.model.eval()
         return torch.stack(losses).mean().item()
 
-    def is_finite(self, samples: Samples) -> bool:
-        """Whether weights and logits are; the last step may spoil them unseen."""
-        tensors = [*self.model.state_dict().values()]
-        tensors.append(logits_of(self.model, samples.images))
-        return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
+    def accuracy(self, samples: Samples) -> float:
+        """Clean accuracy, or NaN where the last step has spoiled weights or logits."""
+        logits = logits_of(self.model, samples.images)
+        for tensor in (*self.model.state_dict().values(), logits):
+            if not bool(torch.isfinite(tensor).all()):
+                return math.nan
+        return (logits.argmax(1) == samples.labels).float().mean().item()
 
     def take_back(self) -> None:
         """Undo the epoch and go on at half the rate."""
         rate = self.rate / 2
         self.model.load_state_dict(self._weights)
-        self._optimizer.load_state_dict(self._momentum)
+        self._optimizer.load_state_dict(copy.deepcopy(self._momentum))
         self._set_rate(rate)
         self.backoffs += 1
 
@@ -181,13 +186,21 @@ def _stands_still(history: list[Epoch], way: float) -> bool:
     return recent[0].clean_accuracy - recent[-1].clean_accuracy < way / 50
 
 
+def _too_little_skill(start: float, floor: float, held_out: int) -> DefenseFailed:
+    return DefenseFailed(
+        f"The model labels {start:.1%} of the {held_out} samples held out correctly, "
+        f"too close to the floor of {floor:.1%} for unlearning to tell anything.",
+        hint="Give more clean samples, and of the model's own classes.",
+    )
+
+
 def _floor_not_reached(
     start: float, accuracy: float, floor: float, config: UnlearnConfig
 ) -> DefenseFailed:
     return DefenseFailed(
         f"Unlearning went from {start:.1%} to {accuracy:.1%} clean accuracy in "
-        f"{config.max_epochs} epochs, and did not reach its floor of {floor:.1%}. "
-        "Without it nothing can be told about the model.",
-        hint="Give more epochs or a higher rate: unlearn.max_epochs and "
-        "unlearn.learning_rate in the file given with --config.",
+        f"{config.max_epochs} attempts at an epoch, and did not reach its floor of "
+        f"{floor:.1%}. Without it nothing can be told about the model.",
+        hint="Give more clean samples; or more epochs or a higher rate: "
+        "unlearn.max_epochs and unlearn.learning_rate in the file given with --config.",
     )

@@ -55,10 +55,7 @@ def _write_all(contents: Mapping[Path, bytes], *, force: bool) -> None:
             if force:
                 temporary.replace(path)
                 continue
-            try:
-                os.link(temporary, path)
-            except FileExistsError as error:
-                raise _exists(path) from error
+            _place(temporary, path)
             placed.append(path)
     except BaseException:
         for path in placed:
@@ -67,6 +64,20 @@ def _write_all(contents: Mapping[Path, bytes], *, force: bool) -> None:
     finally:
         for temporary, _ in waiting:
             temporary.unlink(missing_ok=True)
+
+
+def _place(temporary: Path, path: Path) -> None:
+    """Give the file its name, if nothing has it yet."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError as error:
+        raise _exists(path) from error
+    except OSError:  # a file system without hard links
+        try:
+            path.touch(exist_ok=False)
+        except FileExistsError as error:
+            raise _exists(path) from error
+        temporary.replace(path)
 
 
 def _beside(path: Path, content: bytes) -> Path:

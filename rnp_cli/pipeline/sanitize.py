@@ -28,6 +28,7 @@ from rnp_cli.export.atomic import check_writable, write_all
 from rnp_cli.export.safetensors import safetensors_bytes, tensors_sha256
 from rnp_cli.pipeline.describe import Names, make_report
 from rnp_cli.pipeline.request import SanitizeRequest
+from rnp_cli.report.plain import plain
 from rnp_cli.report.schema import OutputInfo, Report, RunInfo
 
 
@@ -99,7 +100,7 @@ def sanitize(request: SanitizeRequest, *, listen: Listener = ignore) -> Sanitize
         return SanitizeResult(report, None, _write(request, outputs, report, None))
     if request.output is not None:
         digest = tensors_sha256(sanitized)
-        written = OutputInfo(file=request.output.name, tensors_sha256=digest)
+        written = OutputInfo(file=plain(request.output.name), tensors_sha256=digest)
         report = report.model_copy(update={"output": written})
     return SanitizeResult(
         report, sanitized, _write(request, outputs, report, sanitized)
@@ -163,8 +164,13 @@ def _cut(
     """Copy the checkpoint's own tensors, and zero the pruned rows in the copy."""
     channels = [r.channel for r in defended.pruned]
     rows = zeroed_rows(defended.layers, channels)
+    # A parameter that the network shares has several names in the checkpoint.
+    shared = dict(defended.model.named_parameters(remove_duplicate=False))
+    cut = {id(shared[name]): indices for name, indices in rows.items()}
     sanitized = {name: tensor.clone() for name, tensor in original.items()}
-    zero_rows(sanitized, {names.of(name): rows[name] for name in rows})
+    for name, parameter in shared.items():
+        if id(parameter) in cut:
+            zero_rows(sanitized, {names.of(name): cut[id(parameter)]})
     return sanitized
 
 

@@ -20,7 +20,7 @@ def render(report: Report) -> RenderableType:
     return Group(
         _verdict(report),
         Padding(_facts(report), (0, 0, 1, 1)),
-        Padding(_channels(report) if report.pruned else Text(), (0, 0, 1, 1)),
+        Padding(_channels(report), (0, 0, 1, 1)),
         Padding(_not_checked(report), (0, 0, 0, 1)),
     )
 
@@ -58,27 +58,38 @@ def _change(report: Report) -> str:
 
 def _facts(report: Report) -> Table:
     model, fed = report.model, report.input
-    rows = {
-        "Model": f"{model.file} ({model.format}), {model.architecture}, "
-        f"{model.parameters:,} parameters",
-        "Input": f"{fed.channels}x{fed.size[0]}x{fed.size[1]}, {fed.convention}, "
-        f"ends in {fed.output}",
-        "Clean samples": f"{report.samples.count} of {report.samples.num_classes} "
-        f"classes; {report.samples.holdout} held out",
-        "Accuracy before": _interval(report.accuracy_before),
-        "Accuracy after": _interval(report.accuracy_after),
-        "on the holdout": f"{report.holdout_before.value:.1%} before, "
-        f"{report.holdout_after.value:.1%} after",
-        "Suspected target": _target(report),
-    }
+    samples = report.samples
+    rows = [
+        (
+            "Model",
+            f"{model.file} ({model.format}), {model.architecture}, "
+            f"{model.parameters:,} parameters",
+        ),
+        (
+            "Input",
+            f"{fed.channels}x{fed.size[0]}x{fed.size[1]}, {fed.convention}, "
+            f"ends in {fed.output}",
+        ),
+        (
+            "Clean samples",
+            f"{samples.count} of {samples.num_classes} classes; "
+            f"{samples.holdout} held out",
+        ),
+        ("Accuracy before", _interval(report.accuracy_before)),
+        ("Accuracy after", _interval(report.accuracy_after)),
+        (
+            "on the holdout",
+            f"{report.holdout_before.value:.1%} before, "
+            f"{report.holdout_after.value:.1%} after",
+        ),
+        ("Suspected target", _target(report)),
+    ]
     if report.threshold is not None:
-        rows["Threshold"] = f"masks up to {report.threshold:.3f}"
-    for finding in model.findings:
-        rows[f"Finding {len(rows)}"] = finding
+        rows.append(("Threshold", f"masks up to {report.threshold:.3f}"))
+    rows += [("Finding", finding) for finding in model.findings]
     table = Table.grid(padding=(0, 2))
-    for name, value in rows.items():
-        label = "Finding" if name.startswith("Finding ") else name
-        table.add_row(Text(label, style="bold"), Text(plain(value)))
+    for name, value in rows:
+        table.add_row(Text(name, style="bold"), Text(plain(value)))
     return table
 
 
@@ -100,8 +111,11 @@ def _target(report: Report) -> str:
 
 
 def _channels(report: Report) -> Group:
+    rows = report.pruned or report.next_in_rank
     table = Table(
-        title="Pruned channels",
+        title="Pruned channels"
+        if report.pruned
+        else "Most suspicious channels (none pruned)",
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
@@ -112,7 +126,7 @@ def _channels(report: Report) -> Group:
     table.add_column("Channel", justify="right")
     table.add_column("Mask", justify="right")
     table.add_column("Score", justify="right")
-    for row in report.pruned[:_MOST_ROWS]:
+    for row in rows[:_MOST_ROWS]:
         table.add_row(
             str(row.rank),
             Text(plain(row.layer)),
@@ -120,7 +134,7 @@ def _channels(report: Report) -> Group:
             f"{row.mask:.3f}",
             f"{row.score:.2f}",
         )
-    hidden = len(report.pruned) - _MOST_ROWS
+    hidden = len(rows) - _MOST_ROWS
     more = f" {hidden} more are in the report's JSON." if hidden > 0 else ""
     note = (
         "Mask: what recovery left of the channel (0 to 1). Score: how far its weights "

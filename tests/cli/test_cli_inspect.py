@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -63,3 +65,13 @@ def test_what_is_no_report_is_refused_in_a_panel(
     assert (run.code, run.out) == (3, "")
     assert "Input refused" in run.err
     assert "Traceback" not in run.err
+
+
+def test_a_reader_that_goes_away_is_no_failed_policy(sanitized: Any) -> None:
+    command = f"{sys.executable} -m rnp_cli inspect {sanitized.report} --format json"
+    script = f"set -o pipefail; {command} | true"
+
+    ended = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
+
+    assert ended.returncode in (0, 141)
+    assert ended.stderr == ""

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from rnp_cli.data.decode import Fit, decode, image_shape
+from rnp_cli.data.decode import Fit, decode, image_size
 from rnp_cli.errors import InputRefused
 
 RED_LEFT = np.zeros((4, 4, 3), np.uint8)
@@ -32,7 +32,7 @@ def test_colors_survive_every_mode(tmp_path: Path, mode: str) -> None:
 
     pixels = one(path)
 
-    assert image_shape(path) == (3, 4, 4)
+    assert image_size(path) == (4, 4)
     assert pixels.dtype == torch.float32
     assert torch.equal(pixels, torch.from_numpy(RED_LEFT).permute(2, 0, 1) / 255)
 
@@ -124,7 +124,7 @@ def test_a_bomb_is_refused_by_its_header(tmp_path: Path, side: int) -> None:
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + pixels + chunk(b"IEND", b""))
 
     with pytest.raises(InputRefused, match=r"bomb\.png.*pixels"):
-        image_shape(path)
+        image_size(path)
     with pytest.raises(InputRefused, match=r"bomb\.png.*pixels"):
         one(path)
 

@@ -211,7 +211,7 @@ def spoil_an_image(folder: Path) -> None:
 
 UNFIT = [
     Unfit("one class", keep_one_class, "one class"),
-    Unfit("few", keep_few, "images for 6 classes"),
+    Unfit("few", keep_few, "too few for 6 classes"),
     Unfit("unknown class", add_a_class, "'7'"),
     Unfit("no image", spoil_an_image, r"1\.png"),
 ]

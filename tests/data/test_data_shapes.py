@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
 from rnp_cli.data.shapes import InputShape, Known, accepted_shapes
 from rnp_cli.errors import InputRefused
@@ -81,3 +81,36 @@ def test_a_network_that_accepts_nothing_is_refused(tmp_path: Path) -> None:
 def test_outputs_that_are_no_logits_do_not_count(tmp_path: Path) -> None:
     with pytest.raises(InputRefused, match="accepts none"):
         accepted(images(tmp_path, (8, 8)), nn.Conv2d(3, 2, 1))
+
+
+class Particular(nn.Module):
+    """Other people's code: it refuses a size in its own way."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        assert images.shape[2] == 16, "only 16 pixels"
+        return images.flatten(1)[:, :5]
+
+
+def test_a_network_may_refuse_a_size_as_it_likes(tmp_path: Path) -> None:
+    paths = images(tmp_path, (8, 8), (8, 8))
+
+    shapes, classes = accepted(paths, Particular(), usual_size=16)
+
+    assert ({s.size for s in shapes[0]}, classes) == ({(16, 16)}, 5)
+    with pytest.raises(InputRefused, match="only 16 pixels"):
+        accepted(paths, Particular())
+
+
+def test_one_output_is_no_choice_of_classes(tmp_path: Path) -> None:
+    single = nn.Sequential(nn.Conv2d(3, 1, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+    with pytest.raises(InputRefused, match="two or more classes"):
+        accepted(images(tmp_path, (8, 8)), single)
+
+
+def test_the_commonest_of_several_sizes_is_tried(tmp_path: Path) -> None:
+    paths = images(tmp_path, (8, 8), (12, 12), (8, 8))
+
+    shapes, _ = accepted(paths, strict(3, 8))
+
+    assert {s.size for s in shapes[0]} == {(8, 8)}

@@ -192,3 +192,19 @@ def test_a_failing_network_is_left_as_it_was() -> None:
     assert all(m.training for m in model.modules())
     assert not any(p.requires_grad for p in model.parameters())
     assert not any(m._forward_hooks for m in model.modules())
+
+
+def test_a_computed_weight_carries_no_mask() -> None:
+    norm = torch.nn.utils.parametrizations.weight_norm
+    model = nn.Sequential(
+        norm(nn.Conv2d(1, 4, 3)),
+        nn.ReLU(),
+        nn.Conv2d(4, 6, 3),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(6, 3),
+    )
+
+    layers = find_channel_layers(model, torch.rand(2, 1, 8, 8))
+
+    assert [layer.name for layer in layers] == ["2"]

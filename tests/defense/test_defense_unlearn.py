@@ -8,9 +8,9 @@ from tiny_nets import same_state, snapshot
 from torch import Tensor, nn
 
 from rnp_cli.defense.augment import Augmentation
-from rnp_cli.defense.samples import SplitSamples
+from rnp_cli.defense.samples import Samples, SplitSamples
 from rnp_cli.defense.score import clean_accuracy
-from rnp_cli.defense.unlearn import UnlearnConfig, Unlearned, unlearn
+from rnp_cli.defense.unlearn import UnlearnConfig, Unlearned, _Ascent, unlearn
 from rnp_cli.errors import DefenseFailed, ExitCode
 from rnp_cli.events import Event, StageDone, StageStarted, StepDone
 
@@ -152,3 +152,45 @@ def test_every_accepted_epoch_is_announced(
         for n, epoch in enumerate(found.history, start=1)
     ]
     assert isinstance(heard[-1], StageDone)
+
+
+def test_what_is_taken_back_does_not_come_again(
+    skilled: nn.Module, samples: SplitSamples
+) -> None:
+    ascent = _Ascent(skilled, UnlearnConfig(learning_rate=0.001), NONE, 0)
+    ascent.epoch(samples.fit)
+    ascent.keep(faster=False)
+    kept = snapshot(ascent.model)
+
+    rates = []
+    for _ in range(2):
+        spoiled = Samples(samples.fit.images * float("nan"), samples.fit.labels)
+        ascent.epoch(spoiled)
+        ascent.take_back()
+        assert same_state(ascent.model, kept)
+        rates.append(ascent.rate)
+    ascent.epoch(samples.fit)
+
+    assert rates == [0.0005, 0.00025]
+    assert is_finite(ascent.model)
+
+
+def test_a_holdout_without_skill_tells_nothing(
+    skilled: nn.Module, samples: SplitSamples
+) -> None:
+    shifted = Samples(samples.holdout.images, (samples.holdout.labels + 1) % 4)
+
+    with pytest.raises(DefenseFailed, match="too close to the floor") as failure:
+        unlearned(skilled, SplitSamples(samples.fit, shifted, 4))
+
+    assert "more clean samples" in failure.value.hint
+
+
+def test_one_image_of_a_tiny_holdout_is_no_leap(
+    skilled: nn.Module, samples: SplitSamples
+) -> None:
+    tiny = samples.holdout.take(torch.arange(4))
+
+    found = unlearned(skilled, SplitSamples(samples.fit, tiny, 4))
+
+    assert found.backoffs < UnlearnConfig().max_backoffs

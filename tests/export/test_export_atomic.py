@@ -154,3 +154,20 @@ def test_a_missing_folder_is_an_error_of_the_user(tmp_path: Path) -> None:
 def test_a_folder_is_no_output_file(tmp_path: Path, force: bool) -> None:
     with pytest.raises(UsageError, match="is a folder"):
         check_writable((tmp_path,), force=force)
+
+
+def test_a_file_system_without_hard_links_serves_as_well(
+    tmp_path: Path, two: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    two[1].write_bytes(b"mine")
+
+    write_all({two[0]: b"tensors"}, force=False)
+    with pytest.raises(OutputExists):
+        write_all({two[1]: b"{}"}, force=False)
+
+    assert [path.read_bytes() for path in two] == [b"tensors", b"mine"]
+    assert sorted(tmp_path.iterdir()) == sorted(two)

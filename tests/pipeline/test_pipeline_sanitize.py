@@ -15,7 +15,9 @@ from rnp_cli.architectures import identify, load
 from rnp_cli.checkpoints import read_checkpoint
 from rnp_cli.checkpoints.header import read_safetensors_metadata
 from rnp_cli.data.decode import decode
+from rnp_cli.defense.rnp import DefenseConfig
 from rnp_cli.defense.score import logits_of
+from rnp_cli.defense.threshold import ThresholdConfig
 from rnp_cli.errors import InputRefused, OutputExists, UsageError
 from rnp_cli.events import Event, StageDone, StageStarted
 from rnp_cli.export.safetensors import tensors_sha256
@@ -302,3 +304,59 @@ def test_a_checkpoint_that_is_none_leaves_nothing(
 
     assert heard == [StageStarted(stage="read")]
     assert list(tmp_path.iterdir()) == [broken]
+
+
+SHARED = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU()
+        )
+        self.again = self.features
+        self.head = nn.Linear(8 * 64, 10)
+
+    def forward(self, images):
+        return self.head(self.features(images).flatten(1))
+"""
+
+
+def test_a_shared_layer_is_cut_under_all_its_names(digits: Any, tmp_path: Path) -> None:
+    source = tmp_path / "shared.py"
+    source.write_text(SHARED)
+    space: dict[str, Any] = {}
+    exec(SHARED, space)
+    torch.manual_seed(0)
+    model = space["Net"]()
+    images = [digits_of(digits.clean, number) for number in range(10)]
+    labels = torch.arange(10).repeat_interleave(len(images[0]))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    for _ in range(30):
+        loss = torch.nn.functional.cross_entropy(model(torch.cat(images)), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    torch.save(model.state_dict(), tmp_path / "shared.pt")
+
+    result = sanitize(
+        SanitizeRequest(
+            model=tmp_path / "shared.pt",
+            clean_dir=digits.clean,
+            arch=f"{source}:Net",
+            defense=DefenseConfig(threshold=ThresholdConfig(max_accuracy_drop=0.9)),
+        )
+    )
+
+    assert result.state_dict is not None
+    for name in ("1.weight", "1.bias", "0.weight"):
+        first, second = (
+            result.state_dict[f"{n}.{name}"] for n in ("features", "again")
+        )
+        assert torch.equal(first, second)
+
+
+def digits_of(folder: Path, number: int) -> Tensor:
+    paths = sorted((folder / str(number)).iterdir())
+    return decode(paths, channels=1, size=(8, 8), fit="crop")

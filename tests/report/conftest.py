@@ -77,11 +77,16 @@ def made(**changes: Any) -> schema.Report:
             schema.PathPoint(pruned=2, clean_accuracy=0.92),
         ),
         "pruned": (
-            schema.PrunedChannel(
+            schema.RankedChannel(
                 rank=1, layer="layer4.1.bn2", channel=7, mask=0.0, score=3.21
             ),
-            schema.PrunedChannel(
+            schema.RankedChannel(
                 rank=2, layer="layer4.0.bn1", channel=411, mask=0.05, score=1.5
+            ),
+        ),
+        "next_in_rank": (
+            schema.RankedChannel(
+                rank=3, layer="layer3.0.bn2", channel=12, mask=0.31, score=0.9
             ),
         ),
         "output": schema.OutputInfo(

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rnp_cli.report.schema import Accuracy, PrunedChannel
+from rnp_cli.report.schema import Accuracy, RankedChannel
 from rnp_cli.report.terminal import render
 
 Rendered = Callable[..., str]
@@ -36,7 +36,7 @@ def test_a_long_list_ends_with_what_is_left_out(
     make_report: Any, rendered: Rendered
 ) -> None:
     channels = tuple(
-        PrunedChannel(rank=n, layer="bn", channel=n, mask=0.0, score=1.0)
+        RankedChannel(rank=n, layer="bn", channel=n, mask=0.0, score=1.0)
         for n in range(1, 101)
     )
 
@@ -49,7 +49,7 @@ def test_a_long_list_ends_with_what_is_left_out(
 
 def test_texts_from_files_act_on_nothing(make_report: Any, rendered: Rendered) -> None:
     plain = make_report()
-    hostile_channel = PrunedChannel(
+    hostile_channel = RankedChannel(
         rank=1, layer=HOSTILE, channel=0, mask=0.0, score=1.0
     )
     report = make_report(
