@@ -197,10 +197,10 @@ def main() -> None:
             pool.map(lambda job: run(data, *job, options.work.resolve()), jobs)
         )
     table = "\n".join([HEADER, *map(row, results)])
-    if not options.only:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / "checkpoints.json").write_text(json.dumps(results, indent=2) + "\n")
-        (RESULTS / "checkpoints.md").write_text(table + "\n")
+    RESULTS.mkdir(exist_ok=True)
+    name = f"checkpoints-{options.only}" if options.only else "checkpoints"
+    (RESULTS / f"{name}.json").write_text(json.dumps(results, indent=2) + "\n")
+    (RESULTS / f"{name}.md").write_text(table + "\n")
     print(table)
 
 
