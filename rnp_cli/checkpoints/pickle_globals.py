@@ -6,18 +6,18 @@ whether the file is refused, mentioned or passed in silence.
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 
 from rnp_cli.checkpoints.dtypes import DTYPES
 from rnp_cli.checkpoints.records import Global
 
 
-class Severity(Enum):
+class Severity(StrEnum):
     """What naming a global says about a weights file."""
 
     HARMLESS = "harmless"
     UNKNOWN = "unknown"
-    GADGET = "known code-execution gadget"
+    GADGET = "gadget"  # known to execute code
 
 
 def _words(text: str) -> frozenset[str]:

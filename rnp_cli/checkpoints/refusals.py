@@ -73,3 +73,13 @@ def unsupported(what: str, hint: str = "") -> InputRefused:
         or "Load it where it was made and save model.state_dict() with "
         "safetensors.torch.save_file.",
     )
+
+
+def reader_died(how: str) -> InputRefused:
+    """Say that the process that reads the file did not come to a sound end."""
+    return InputRefused(
+        f"The process that reads it {how}.",
+        hint="The file is malformed, hostile or far larger than a classifier's "
+        "weights; nothing was executed in this process. Ask the provider for the bare "
+        "weights as safetensors.",
+    )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from io import BytesIO
 
 from rnp_cli.checkpoints.limits import LoadLimits
-from rnp_cli.checkpoints.pickle_findings import unknown_names
+from rnp_cli.checkpoints.named_code import NamedCode
 from rnp_cli.checkpoints.pickle_machine import unpickle_inertly
 from rnp_cli.checkpoints.records import Contents, Span
 from rnp_cli.checkpoints.refusals import malformed, quote, unsupported
@@ -17,13 +17,13 @@ from rnp_cli.checkpoints.zip_members import check_unread, member_bytes, member_s
 _BYTE_ORDERS = {b"little": False, b"big": True}
 
 
-def read_torch_zip(source: Source, limits: LoadLimits) -> Contents:
+def read_torch_zip(source: Source, limits: LoadLimits, named: NamedCode) -> Contents:
     """Turn a zip archive into records; raises InputRefused."""
     members = read_directory(source, limits)
     root = _root(members)
     pickle_name, order_name = f"{root}/data.pkl", f"{root}/byteorder"
     pickled = unpickle_inertly(
-        BytesIO(member_bytes(source, members[pickle_name])), limits
+        BytesIO(member_bytes(source, members[pickle_name])), limits, named
     )
     order = b"little"
     if order_name in members:
@@ -48,7 +48,6 @@ def read_torch_zip(source: Source, limits: LoadLimits) -> Contents:
         root=pickled.root,
         storages=storages,
         is_big_endian=_BYTE_ORDERS[order],
-        findings=unknown_names(pickled.named),
     )
 
 
