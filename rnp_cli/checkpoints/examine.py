@@ -6,17 +6,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from io import FileIO
 
-from rnp_cli.checkpoints.handover import each_tensor, write, write_header
+from rnp_cli.checkpoints.handover import write_tensors
 from rnp_cli.checkpoints.limits import LoadLimits
 from rnp_cli.checkpoints.named_code import NamedCode
 from rnp_cli.checkpoints.normalize import find_weights
 from rnp_cli.checkpoints.records import Contents, TensorRecord
-from rnp_cli.checkpoints.refusals import hostile, quote, unsupported
+from rnp_cli.checkpoints.refusals import broken_values, hostile, quote
 from rnp_cli.checkpoints.safetensors import read_safetensors
 from rnp_cli.checkpoints.scan import Refusal, Scan, ScannedTensor
 from rnp_cli.checkpoints.sniff import Kind, sniff, suffix_agrees
 from rnp_cli.checkpoints.source import RegularFile, Source
-from rnp_cli.checkpoints.tensor_bytes import refuse_large
+from rnp_cli.checkpoints.tensor_bytes import refuse_large, tensor_bytes
 from rnp_cli.checkpoints.torch_legacy import read_torch_legacy
 from rnp_cli.checkpoints.torch_zip import read_torch_zip
 from rnp_cli.checkpoints.values import count_broken, is_sound_bool
@@ -29,15 +29,15 @@ READERS: dict[Kind, Reader] = {
     Kind.PICKLE: read_torch_legacy,
     Kind.SAFETENSORS: read_safetensors,
 }
-_SHOWN = 5
 
 
 def examine(
     file: RegularFile, suffix: str, limits: LoadLimits, output: FileIO | None = None
 ) -> Scan:
-    """Say what the file is; write its tensors to ``output`` unless it is refused.
+    """Say what the file is, and write its tensors to ``output`` or look into them.
 
-    What ``output`` holds is of no use where the scan has a refusal.
+    Where they are written, whoever takes them checks the values; what is written is
+    of no use where the scan has a refusal.
     """
     named = NamedCode()
     scan = Scan.blank(size=file.size)
@@ -64,13 +64,15 @@ def examine(
                 *weights.findings,
             ),
         )
-        refusal = named.refusal()
-        tensors, broken = _hand_over(
-            weights.tensors, contents, limits, None if refusal else output
-        )
-        scan = replace(scan, tensors=tensors)
         _refuse_disguise(suffix, kind)
-        _refuse_broken(broken)
+        refuse_large(weights.tensors.values(), contents, limits)
+        if output is None or named.refusal():
+            tensors, broken = _counted(weights.tensors, contents)
+        else:
+            tensors, broken = _written(weights.tensors, contents, output), []
+        scan = replace(scan, tensors=tensors)
+        if broken:
+            raise broken_values(broken)
     except InputRefused as error:
         refusal = error
     refusal = named.refusal() or refusal
@@ -80,48 +82,37 @@ def examine(
     return replace(scan, globals=named.listing())
 
 
-def _hand_over(
-    records: Mapping[str, TensorRecord],
-    contents: Contents,
-    limits: LoadLimits,
-    output: FileIO | None,
+def _counted(
+    records: Mapping[str, TensorRecord], contents: Contents
 ) -> tuple[tuple[ScannedTensor, ...], list[str]]:
-    """Count what is broken in each tensor, and write it; names of the broken too."""
-    refuse_large(records.values(), contents, limits)
-    if output is not None:
-        write_header(output, records)
-    counts: dict[str, tuple[int, int]] = {}
+    """Describe the tensors, and name those with values that no weight has."""
+    tensors: list[ScannedTensor] = []
     broken: list[str] = []
-    for name, values in each_tensor(records, contents):
-        dtype = records[name].dtype
-        counts[name] = count_broken(dtype, values)
-        if any(counts[name]) or (dtype.name == "bool" and not is_sound_bool(values)):
+    for name, record in records.items():
+        values = tensor_bytes(record, contents)
+        nan, inf = count_broken(record.dtype, values)
+        if nan or inf or (record.dtype.name == "bool" and not is_sound_bool(values)):
             broken.append(name)
-        if output is not None and not broken:
-            write(output, values)
-    tensors = tuple(
-        ScannedTensor(
-            name=name,
-            dtype=record.dtype.name,
-            shape=record.size,
-            nan=counts[name][0],
-            inf=counts[name][1],
-        )
-        for name, record in records.items()
+        tensors.append(_described(name, record, nan=nan, inf=inf))
+    return tuple(tensors), broken
+
+
+def _written(
+    records: Mapping[str, TensorRecord], contents: Contents, output: FileIO
+) -> tuple[ScannedTensor, ...]:
+    """Describe the tensors without a look at their values, and write them."""
+    write_tensors(output, records, contents)
+    return tuple(_described(name, record) for name, record in records.items())
+
+
+def _described(
+    name: str, record: TensorRecord, *, nan: int = 0, inf: int = 0
+) -> ScannedTensor:
+    return ScannedTensor(
+        name=name, dtype=record.dtype.name, shape=record.size, nan=nan, inf=inf
     )
-    return tensors, broken
 
 
 def _refuse_disguise(suffix: str, kind: Kind) -> None:
     if suffix.lower() == ".safetensors" and kind is not Kind.SAFETENSORS:
         raise hostile("It is named .safetensors but holds a pickle.")
-
-
-def _refuse_broken(names: list[str]) -> None:
-    if names:
-        shown = ", ".join(quote(name) for name in names[:_SHOWN])
-        raise unsupported(
-            f"{len(names)} tensors hold NaN, infinite or impossible values: {shown}.",
-            "Such a model computes nothing useful. Ask for a checkpoint from before "
-            "its training diverged.",
-        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from io import FileIO
 
 from rnp_cli.checkpoints.dtypes import HANDOVER_DTYPES
@@ -13,22 +13,30 @@ from rnp_cli.checkpoints.tensor_bytes import tensor_bytes
 _ALIGNMENT = 64
 _CODES = {dtype: code for code, dtype in HANDOVER_DTYPES.items()}
 
-# The bytes of each tensor by name, in whatever order serves best.
-TensorBytes = Iterator[tuple[str, memoryview]]
+
+def write_tensors(
+    file: FileIO, records: Mapping[str, TensorRecord], contents: Contents
+) -> None:
+    """Write the header, then one tensor after the other; raises InputRefused.
+
+    Wide elements come first: then every tensor starts at a multiple of its width.
+    """
+    names = sorted(records, key=lambda name: -records[name].dtype.size)
+    write(file, memoryview(_header({name: records[name] for name in names})))
+    for name in names:
+        write(file, tensor_bytes(records[name], contents))
 
 
-def each_tensor(records: Mapping[str, TensorRecord], contents: Contents) -> TensorBytes:
-    """Gather one tensor after the other; raises InputRefused."""
-    for name in _aligned(records):
-        yield name, tensor_bytes(records[name], contents)
+def write(file: FileIO, content: memoryview) -> None:
+    """Write everything, in as many pieces as the system wants."""
+    while content:
+        content = content[file.write(content) :]
 
 
-def write_header(file: FileIO, records: Mapping[str, TensorRecord]) -> None:
-    """Begin a file in which the tensors follow as ``each_tensor`` yields them."""
+def _header(records: Mapping[str, TensorRecord]) -> bytes:
     header: dict[str, object] = {}
     position = 0
-    for name in _aligned(records):
-        record = records[name]
+    for name, record in records.items():
         end = position + record.numel * record.dtype.size
         header[name] = {
             "dtype": _CODES[record.dtype],
@@ -38,15 +46,4 @@ def write_header(file: FileIO, records: Mapping[str, TensorRecord]) -> None:
         position = end
     text = json.dumps(header).encode()
     text += b" " * (-(8 + len(text)) % _ALIGNMENT)
-    write(file, memoryview(len(text).to_bytes(8, "little") + text))
-
-
-def write(file: FileIO, content: memoryview) -> None:
-    """Write everything, in as many pieces as the system wants."""
-    while content:
-        content = content[file.write(content) :]
-
-
-def _aligned(records: Mapping[str, TensorRecord]) -> list[str]:
-    """Wide elements first: then every tensor starts at a multiple of its width."""
-    return sorted(records, key=lambda name: -records[name].dtype.size)
+    return len(text).to_bytes(8, "little") + text

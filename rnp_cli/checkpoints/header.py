@@ -6,13 +6,16 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rnp_cli.checkpoints.dtypes import SAFETENSORS_DTYPES, DType
 from rnp_cli.checkpoints.limits import DEFAULT_LIMITS, LoadLimits
 from rnp_cli.checkpoints.refusals import malformed, over_limit, quote, unsupported
 from rnp_cli.checkpoints.sniff import Kind, sniff
 from rnp_cli.checkpoints.source import RegularFile, open_regular
+
+if TYPE_CHECKING:
+    from pathlib import Path  # the reader's process starts faster without
 
 _MAX_DIMENSION = 1 << 63
 

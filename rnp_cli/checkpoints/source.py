@@ -15,11 +15,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import FileIO
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rnp_cli.checkpoints.limits import LoadLimits
 from rnp_cli.checkpoints.refusals import malformed, over_limit, quote, unsupported
 from rnp_cli.errors import InputRefused, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path  # the reader's process starts faster without
 
 _KINDS = {
     stat.S_IFDIR: "a directory",
