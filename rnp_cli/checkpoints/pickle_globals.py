@@ -92,6 +92,7 @@ _HARMLESS = _words("""
     datetime.timedelta decimal.Decimal fractions.Fraction numpy.dtype numpy.ndarray
     numpy.core.multiarray._reconstruct numpy.core.multiarray.scalar
     numpy._core.multiarray._reconstruct numpy._core.multiarray.scalar
+    numpy.core.numeric._frombuffer numpy._core.numeric._frombuffer
     pathlib.Path pathlib.PosixPath pathlib.PurePath pathlib.PurePosixPath
     pathlib.PureWindowsPath pathlib.WindowsPath torch.Size torch.Tensor torch.device
     torch._tensor.Tensor torch.nn.parameter.Buffer torch.nn.parameter.Parameter

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import struct
-from mmap import mmap
 
 from rnp_cli.checkpoints.limits import LoadLimits
 from rnp_cli.checkpoints.named_code import NamedCode
 from rnp_cli.checkpoints.pickle_machine import unpickle_inertly
+from rnp_cli.checkpoints.plain_pickle import read_plain_pickle
 from rnp_cli.checkpoints.records import Contents, Span, StorageRecord
-from rnp_cli.checkpoints.refusals import malformed, quote, unsupported
+from rnp_cli.checkpoints.refusals import malformed, quote
 from rnp_cli.checkpoints.source import Source
 
 _MAGIC = 0x1950A86A20F9469CFC6C
@@ -20,13 +20,10 @@ def read_torch_legacy(source: Source, limits: LoadLimits, named: NamedCode) -> C
     """Turn a legacy torch file into records; raises InputRefused."""
     data = source.data
     data.seek(0)
-    if _plain(data, limits, named) != _MAGIC:
-        raise unsupported(
-            "It is a plain pickle, not a file that torch.save wrote.",
-            "Load it where it was made and save model.state_dict() with torch.save "
-            "or as safetensors.",
-        )
-    if _plain(data, limits, named) != _PROTOCOL:
+    first = unpickle_inertly(data, limits, named).root
+    if first != _MAGIC:
+        return read_plain_pickle(first, source, limits)
+    if unpickle_inertly(data, limits, named).root != _PROTOCOL:
         raise malformed("It names an unknown version of the legacy torch format.")
     unpickle_inertly(data, limits, named)  # facts about the machine that wrote it
     pickled = unpickle_inertly(data, limits, named)
@@ -43,11 +40,6 @@ def read_torch_legacy(source: Source, limits: LoadLimits, named: NamedCode) -> C
         root=pickled.root,
         storages=_storages(source, data.tell(), keys, pickled.storages),
     )
-
-
-def _plain(data: mmap, limits: LoadLimits, named: NamedCode) -> int | None:
-    value = unpickle_inertly(data, limits, named).root
-    return value if isinstance(value, int) else None
 
 
 def _storages(
