@@ -6,6 +6,7 @@ READY := .venv/.ready
 .PHONY: demo test lint clean
 
 demo: $(READY)
+	mkdir -p build
 	$(BIN)/rnp sanitize examples/digits/model.pt --clean-dir examples/digits/clean \
 		--output build/digits.sanitized.safetensors --force
 	$(BIN)/python examples/digits/measure_attack.py \
@@ -24,7 +25,6 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	mkdir -p build
 	touch $(READY)
 
 clean:

@@ -8,13 +8,16 @@ writes 500 clean images of it. The command sees the checkpoint and those images 
 ``--arch`` is given only where the command itself asks for it. CA and ASR are measured
 afterwards, on test images, and change nothing.
 
-Each run is kept as one JSON file in the work folder and not repeated, so an interrupted
-benchmark goes on where it stopped. The table is written to ``benchmarks/results/``.
+Each run is kept as one JSON file in the work folder and not repeated while the code
+stays the same, so an interrupted benchmark goes on where it stopped. The table is
+written to ``benchmarks/results/``.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
+import hashlib
 import importlib.util
 import json
 import subprocess
@@ -85,19 +88,19 @@ def run(data: Path, case: Case, seed: int, work: Path) -> dict[str, Any]:
     kept = work / f"{case.name}-{seed}.json"
     if kept.exists():
         found: dict[str, Any] = json.loads(kept.read_text())
-        return found
+        if found["code"] == code_digest():
+            return found
     clean = work / "clean" / case.name
-    if not clean.exists():
-        script = [sys.executable, data / "measure.py", case.name]
-        subprocess.run([*script, "--clean-dir", clean], check=True)
     output = work / f"{case.name}-{seed}.sanitized.safetensors"
-    output.unlink(missing_ok=True)
-    code, seconds, errors, arch = sanitize(case, clean, output, seed)
     report_file = work / f"{case.name}-{seed}.report.json"
+    for stale in (output, report_file):
+        stale.unlink(missing_ok=True)
+    code, seconds, errors, arch = sanitize(case, clean, output, seed)
     report = json.loads(report_file.read_text()) if report_file.exists() else None
     result = {
         "case": case.name,
         "seed": seed,
+        "code": code_digest(),
         "arch": arch,
         "exit_code": code,
         "seconds": round(seconds, 1),
@@ -114,8 +117,19 @@ def run(data: Path, case: Case, seed: int, work: Path) -> dict[str, Any]:
     return result
 
 
+@functools.cache
+def code_digest() -> str:
+    """Return a digest of the tool's own code, so that an old run is run again."""
+    digest = hashlib.sha256()
+    for file in sorted((RESULTS.parents[1] / "rnp_cli").rglob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def first_line(errors: str) -> str:
     """Return what an error panel says first."""
+    if not errors.strip():
+        return "died without a word"
     text = [line.strip("│ ") for line in errors.splitlines() if line.startswith("│")]
     return text[0] if text else errors.strip().splitlines()[-1]
 
@@ -172,6 +186,11 @@ def main() -> None:
     data = options.data.resolve()
     options.work.mkdir(parents=True, exist_ok=True)
     cases = [c for c in read_cases(data) if (options.only or "") in c.name]
+    for case in cases:
+        clean = options.work.resolve() / "clean" / case.name
+        if not clean.exists():
+            script = [sys.executable, data / "measure.py", case.name]
+            subprocess.run([*script, "--clean-dir", clean], check=True)
     jobs = [(case, seed) for case in cases for seed in options.seeds]
     with ThreadPoolExecutor(options.jobs) as pool:
         results = list(
@@ -179,6 +198,7 @@ def main() -> None:
         )
     table = "\n".join([HEADER, *map(row, results)])
     if not options.only:
+        RESULTS.mkdir(exist_ok=True)
         (RESULTS / "checkpoints.json").write_text(json.dumps(results, indent=2) + "\n")
         (RESULTS / "checkpoints.md").write_text(table + "\n")
     print(table)

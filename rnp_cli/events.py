@@ -18,7 +18,8 @@ class StageStarted:
 class StepDone:
     """One step of a stage (an epoch, a candidate) is done.
 
-    ``clean_accuracy`` is a share in [0, 1] on the holdout, measured in eval mode.
+    ``clean_accuracy`` is a share in [0, 1] on the holdout: in eval mode, but for the
+    recovery, whose masked model is measured as it is fitted, with batch statistics.
     """
 
     stage: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import typer
 from rnp_cli.errors import ExitCode, RnpError
 
 P = ParamSpec("P")
+_PIPE_CLOSED = 141  # 128 + SIGPIPE
 _INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
@@ -26,6 +28,9 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
         except RnpError as error:
             show_error(error)
             raise typer.Exit(int(error.exit_code)) from error
+        except BrokenPipeError:  # whoever read the output has gone
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(_PIPE_CLOSED) from None
         except KeyboardInterrupt:
             sys.stderr.write("Interrupted; nothing was written.\n")
             raise typer.Exit(_INTERRUPTED) from None
@@ -49,9 +54,11 @@ def show_error(error: RnpError) -> None:
     from rich.panel import Panel
     from rich.text import Text
 
-    text = Text(error.message)
+    from rnp_cli.report.plain import plain
+
+    text = Text("\n".join(map(plain, error.message.splitlines())))
     if error.hint:
-        text.append("\n\n" + error.hint, style="dim")
+        text.append("\n\n" + plain(error.hint), style="dim")
     refused = error.exit_code is ExitCode.REFUSED
     title = "Input refused" if refused else "Error"
     Console(stderr=True).print(

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from rnp_cli.cli.guard import guarded
+from rnp_cli.errors import UsageError
 
 
 @guarded
@@ -27,6 +28,8 @@ def inspect(
     from rnp_cli.cli.show import show_report
     from rnp_cli.report.find import read_report, report_of_model
 
+    if not file.exists():
+        raise UsageError(f"There is no file {file}.", hint="Check the path.")
     if file.suffix == ".safetensors":
         from rnp_cli.checkpoints.header import read_safetensors_metadata
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,12 +31,15 @@ def numbers(text: str | None, option: str) -> tuple[float, ...] | None:
     if text is None:
         return None
     try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if not values or not all(map(math.isfinite, values)):
         raise UsageError(
             f"{option} takes numbers with commas between them, not {text!r}.",
             hint=f"For example {option} 0.485,0.456,0.406, or one number for all.",
-        ) from error
+        )
+    return values
 
 
 def pair(text: str | None, option: str) -> tuple[float, float] | None:
@@ -69,7 +73,9 @@ def read_config(path: Path | None, max_drop: float | None) -> DefenseConfig:
         if path is not None:
             values = tomllib.loads(path.read_text(encoding="utf-8"))
         if max_drop is not None:
-            values.setdefault("threshold", {})["max_accuracy_drop"] = max_drop / 100
+            table = values.setdefault("threshold", {})
+            if isinstance(table, dict):  # or else the check below says what is wrong
+                table["max_accuracy_drop"] = max_drop / 100
         return DefenseConfig.model_validate(values)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {error}.") from error

@@ -82,8 +82,10 @@ def sanitize(
         int,
         typer.Option(
             min=0,
+            max=2**63 - 1,
             rich_help_panel=_METHOD,
-            help="One seed, one machine: one result, byte for byte.",
+            help="One seed, one machine: one result, byte for byte on a CPU; on a GPU "
+            "as far as its operations are deterministic.",
         ),
     ] = 0,
     input_size: Annotated[
@@ -149,4 +151,6 @@ def sanitize(
         result = run(request, listen=progress)
     show_report(result.report, output_format, result.written)
     if result.state_dict is None:
+        if request.output is not None and request.output.exists():
+            typer.echo(f"{request.output} is of an earlier run, not of this.", err=True)
         raise typer.Exit(ExitCode.POLICY)

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
+from rich.text import Text
 
+from rnp_cli.report.plain import plain
 from rnp_cli.report.schema import Report
 from rnp_cli.report.terminal import render
 
@@ -22,4 +24,4 @@ def show_report(
     console = Console()
     console.print(render(report))
     for path in written:
-        console.print("Wrote", str(path), markup=False, highlight=False)
+        console.print(Text(f"Wrote {plain(str(path))}"), soft_wrap=True)

@@ -20,11 +20,10 @@ MAX_PIXELS = 64_000_000
 _PHOTO = 128  # from this input size on, the field crops 7/8 of the shorter side
 
 
-def image_shape(path: Path) -> tuple[int, int, int]:
-    """Channels (1 or 3), height and width of a file, from its header alone."""
+def image_size(path: Path) -> tuple[int, int]:
+    """Height and width of a file, from its header alone."""
     with _open(path) as image:
-        channels = 1 if image.mode in ("1", "L", "I;16", "I") else 3
-        return channels, image.height, image.width
+        return image.height, image.width
 
 
 def decode(

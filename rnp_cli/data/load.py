@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,14 +63,15 @@ def load_clean_samples(
             hint="Sort them into one sub-folder per class, add a labels.csv, or take "
             "the model's own predictions as labels with --labels from-model.",
         )
-    shapes, num_classes = accepted_shapes(networks, listing.paths, known, device=device)
-    numbers, names = _numbers(listing, num_classes, labels)
-    chosen = _balanced(numbers, len(listing.paths), limit, seed)
+    chosen = _balanced(listing, limit, seed)
     paths = [listing.paths[i] for i in chosen]
+    shapes, num_classes = accepted_shapes(networks, paths, known, device=device)
+    numbers, names = _numbers(listing, num_classes, labels)
     if len(paths) < num_classes:
         raise InputRefused(
-            f"{folder} holds {len(paths)} images for {num_classes} classes.",
-            hint="Give several images of each class; a few hundred serve best.",
+            f"{len(paths)} images of {folder} are too few for {num_classes} classes.",
+            hint="Give several images of each class; a few hundred serve best. "
+            f"At most {limit} are used, unless --max-samples says otherwise.",
         )
     given = None if numbers is None else numbers[chosen]
     found = find_input_spec(
@@ -113,19 +115,18 @@ def _numbers(
     return torch.tensor([number[label] for label in listing.labels]), tuple(ordered)
 
 
-def _balanced(numbers: Tensor | None, count: int, limit: int, seed: int) -> list[int]:
+def _balanced(listing: Listing, limit: int, seed: int) -> list[int]:
     """Take at most ``limit`` indices, the same share of each class."""
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    count = len(listing.paths)
     if count <= limit:
         return list(range(count))
-    if numbers is None:
-        return sorted(order[:limit].tolist())
-    seen: dict[int, int] = {}
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    seen: Counter[str] = Counter()
     turns = []
     for index in order.tolist():
-        label = int(numbers[index])
-        turns.append((seen.get(label, 0), index))
-        seen[label] = turns[-1][0] + 1
+        label = listing.labels[index] if listing.labels else ""
+        turns.append((seen[label], index))
+        seen[label] += 1
     return sorted(index for _, index in sorted(turns)[:limit])
 
 

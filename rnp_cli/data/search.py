@@ -82,7 +82,7 @@ def find_input_spec(
         )
     finalists = sorted(scored, key=_best_first)[:_FINALISTS]
     if len(paths) > len(some) and len(finalists) > 1:
-        finalists = [_rescore(networks, paths, labels, f, device) for f in finalists]
+        finalists = _rescore(networks, paths, labels, finalists, device)
     return min(finalists, key=_best_first)
 
 
@@ -107,14 +107,20 @@ def _rescore(
     networks: Sequence[nn.Module],
     paths: Sequence[Path],
     labels: Tensor | None,
-    found: Found,
+    finalists: Sequence[Found],
     device: torch.device,
-) -> _Scored:
-    spec = found.spec
-    shape = InputShape(spec.channels, spec.size, spec.fit)
-    images = _decode(paths, shape).to(device)
-    network = networks[found.network]
-    return _score(network, found.network, images, labels, shape, spec.convention)
+) -> list[_Scored]:
+    """Score the finalists on all samples, decoding them once for each shape."""
+    scored = []
+    specs = [found.spec for found in finalists]
+    for shape in dict.fromkeys(InputShape(s.channels, s.size, s.fit) for s in specs):
+        images = _decode(paths, shape).to(device)
+        scored += [
+            _score(networks[i], i, images, labels, shape, spec.convention)
+            for i, spec in ((found.network, found.spec) for found in finalists)
+            if InputShape(spec.channels, spec.size, spec.fit) == shape
+        ]
+    return scored
 
 
 def _score(

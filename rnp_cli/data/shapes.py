@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from rnp_cli.data.conventions import Convention
-from rnp_cli.data.decode import Fit, decode, image_shape
+from rnp_cli.data.decode import Fit, decode, image_size
 from rnp_cli.defense.score import logits_of
 from rnp_cli.errors import InputRefused
 
@@ -50,6 +51,7 @@ def accepted_shapes(
     """
     accepted: list[list[InputShape]] = [[] for _ in networks]
     classes = 0
+    why = ""
     tried = list(_likely_shapes(paths, known))
     for shape in tried:
         images = decode(
@@ -57,46 +59,52 @@ def accepted_shapes(
         )
         for network, shapes in zip(networks, accepted, strict=True):
             outputs = _outputs(network, images.to(device))
-            if outputs > 0 and classes in (0, outputs):
+            if isinstance(outputs, str):
+                why = why or outputs
+            elif classes in (0, outputs):
                 classes = outputs
                 shapes.append(shape)
     if not any(accepted):
         sizes = dict.fromkeys("x".join(map(str, (s.channels, *s.size))) for s in tried)
         raise InputRefused(
-            f"The network accepts none of the input shapes tried: {', '.join(sizes)}.",
+            f"The network accepts none of the input shapes tried: {', '.join(sizes)}. "
+            f"For the first it says: {why}",
             hint="Say what it expects with --input-size, as 32 or 32x64.",
         )
     return accepted, classes
 
 
-def _outputs(network: nn.Module, images: Tensor) -> int:
-    """Count the logits per image, or return 0 where the shape does not fit."""
+def _outputs(network: nn.Module, images: Tensor) -> int | str:
+    """Count the logits per image, or say why the network does not serve."""
     try:
         output = logits_of(network, images)
-    except RuntimeError:  # how torch reports shapes that do not fit
-        return 0
-    return output.shape[1] if output.ndim == 2 else 0
+    except Exception as error:  # the user's own code may refuse in any way
+        return f"{type(error).__name__}: {error}"[:200]
+    if output.ndim != 2 or output.shape[1] < 2:
+        return f"a result of shape {tuple(output.shape)} is not two or more classes"
+    return output.shape[1]
 
 
 def _likely_shapes(paths: Sequence[Path], known: Known) -> Iterator[InputShape]:
-    own = {image_shape(path)[1:] for path in paths}
+    own = Counter(image_size(path) for path in paths)
     sizes = [known.size] if known.size else _likely_sizes(own, known.usual_size)
-    for size, channels in itertools.product(
-        sizes, (known.usual_channels, 4 - known.usual_channels)
-    ):
+    usual = known.usual_channels
+    for size, channels in itertools.product(sizes, dict.fromkeys((usual, 3, 1))):
         yield InputShape(channels, size, "crop")
         if any(height * size[1] != width * size[0] for height, width in own):
             yield InputShape(channels, size, "squash")
 
 
 def _likely_sizes(
-    own: set[tuple[int, int]], usual: int | None
+    own: Counter[tuple[int, int]], usual: int | None
 ) -> list[tuple[int, int]]:
     """Return the images' own size where they share one, and the network's usual.
 
     Others only where neither is known: a network with global pooling accepts every
     size, and trying them all takes long.
     """
-    likely = list(own) if len(own) == 1 else []
+    commonest = [size for size, _ in own.most_common(1)]
+    likely = commonest if len(own) == 1 else []
     likely += [(usual, usual)] if usual else []
-    return list(dict.fromkeys(likely)) or [(size, size) for size in _USUAL_SIZES]
+    others = commonest + [(size, size) for size in _USUAL_SIZES]
+    return list(dict.fromkeys(likely or others))

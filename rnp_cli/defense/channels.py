@@ -48,9 +48,14 @@ class Channel:
 
 
 def kind_of(module: nn.Module) -> Kind | None:
-    """Name the kind of channels that a module has, or None."""
+    """Name the kind of channels that a module has, or None.
+
+    A weight that is computed from others (weight norm, say) cannot carry a mask.
+    """
+    if "weight" not in dict(module.named_parameters(recurse=False)):
+        return None
     if isinstance(module, _NORMS):
-        return "batchnorm" if module.affine else None
+        return "batchnorm"
     if isinstance(module, _CONVOLUTIONS):
         return "convolution"
     return "linear" if isinstance(module, nn.Linear) else None

@@ -60,7 +60,7 @@ def weight_change(
             after = dict(unlearned.get_submodule(name).named_parameters(recurse=False))
             before = original.get_submodule(name).named_parameters(recurse=False)
             for parameter, value in before:
-                difference = (after[parameter] - value).detach().double().cpu()
+                difference = (after[parameter] - value).detach().cpu().double()
                 squared += difference.reshape(layer.channels, -1).square().sum(1)
         distance = squared.sqrt()
         moved[layer.name] = distance / distance.mean().clamp_min(1e-12)

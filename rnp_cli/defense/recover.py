@@ -79,7 +79,7 @@ def recover(
             with torch.no_grad():
                 for mask in masks.values():
                     mask.clamp_(0, 1)
-        history.append(_masked_accuracy(masked, masks, samples))
+        history.append(_masked_accuracy(masked, masks, samples, config.batch_size))
         listen(StepDone(stage=STAGE, step=epoch, clean_accuracy=history[-1]))
     model.eval()
     value = {name: mask.detach().cpu() for name, mask in masks.items()}
@@ -90,10 +90,10 @@ def recover(
     return ChannelMasks(tuple(layers), value, tuple(history))
 
 
+@torch.no_grad()
 def _masked_accuracy(
-    masked: MaskedModel, masks: dict[str, Tensor], samples: SplitSamples
+    masked: MaskedModel, masks: dict[str, Tensor], samples: SplitSamples, size: int
 ) -> float:
     holdout = samples.holdout
-    with torch.no_grad():
-        predicted = masked(holdout.images, masks).argmax(1)
-    return (predicted == holdout.labels).double().mean().item()
+    parts = [masked(images, masks).argmax(1) for images in holdout.images.split(size)]
+    return (torch.cat(parts) == holdout.labels).float().mean().item()

@@ -35,4 +35,4 @@ def logits_of(model: nn.Module, images: Tensor) -> Tensor:
 def clean_accuracy(model: nn.Module, samples: Samples) -> float:
     """Share of ``samples`` that the model labels correctly, in [0, 1]."""
     predicted = logits_of(model, samples.images).argmax(1)
-    return (predicted == samples.labels).double().mean().item()
+    return (predicted == samples.labels).float().mean().item()

@@ -65,8 +65,8 @@ def choose_threshold(
     """Choose how many channels of ``ranked`` to prune.
 
     accuracy_at: clean accuracy on the holdout with so many channels pruned.
-    confirm: a second, dearer clean check that the chosen candidate must pass; the
-    next smaller one is tried where it fails.
+    confirm: a second, dearer clean check that the chosen candidate must pass; a
+    smaller one is tried where it fails.
     """
     most = sum(1 for r in ranked if r.mask <= config.largest_mask)
     listen(StageStarted(stage=STAGE, total=most))
@@ -85,10 +85,10 @@ def choose_threshold(
         pruned = min(most, pruned + 1 + pruned // 16)
         broken = 0 if within(pruned) else broken + 1
     best = max(n for n in path if path[n] >= least)
-    while within(best + 1) if best < most and best + 1 not in path else False:
+    while best < most and best + 1 not in path and within(best + 1):
         best += 1
     safe = [n for n in sorted(path, reverse=True) if 0 < n <= best and within(n)]
-    chosen = next((n for n in safe if confirm(n)), 0)
+    chosen = _first_confirmed(safe, confirm)
     tried = tuple(Candidate(n, path[n]) for n in sorted(path))
     if not chosen:
         listen(StageDone(stage=STAGE, summary="no safe threshold"))
@@ -96,3 +96,15 @@ def choose_threshold(
     summary = f"{chosen} channels, clean accuracy {path[0]:.1%} to {path[chosen]:.1%}"
     listen(StageDone(stage=STAGE, summary=summary))
     return Threshold(chosen, ranked[chosen - 1].mask, tried)
+
+
+def _first_confirmed(safe: Sequence[int], confirm: Callable[[int], bool]) -> int:
+    """Go down from the largest, in steps that are small where the counts are."""
+    tried = None
+    for count in safe:
+        if tried is not None and count > tried - 1 - tried // 16:
+            continue
+        if confirm(count):
+            return count
+        tried = count
+    return 0

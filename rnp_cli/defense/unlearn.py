@@ -3,7 +3,7 @@
 Departures from the authors' code: the stop is measured in eval mode on samples that
 the ascent never saw; there is no learning-rate schedule, instead the rate halves when
 one epoch leaps over the way down or turns NaN (the epoch is taken back), and doubles
-when the loss has stood still; the floor follows the number of classes.
+when the accuracy stands still; the floor follows the number of classes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import nn
 
 from rnp_cli.defense.augment import Augmentation, augment
 from rnp_cli.defense.samples import Samples, SplitSamples
-from rnp_cli.defense.score import clean_accuracy
+from rnp_cli.defense.score import clean_accuracy, logits_of
 from rnp_cli.errors import DefenseFailed
 from rnp_cli.events import Listener, StageDone, StageStarted, StepDone, ignore
 
@@ -78,23 +78,27 @@ def unlearn(
     """
     chance = 1 / samples.num_classes
     floor = chance + config.floor_above_chance * (1 - chance)
-    longest = config.longest_drop
     listen(StageStarted(stage=STAGE, total=config.max_epochs))
     ascent = _Ascent(model, config, augmentation, seed)
     start = accuracy = clean_accuracy(model, samples.holdout)
+    if start - floor < config.floor_above_chance * (1 - chance):
+        raise _too_little_skill(start, floor, len(samples.holdout))
+    # Of a small holdout one image alone may be half the way.
+    longest = max(config.longest_drop * (start - floor), 2 / len(samples.holdout))
     history: list[Epoch] = []
     for _ in range(config.max_epochs):
         if accuracy <= floor:
             break
         loss = ascent.epoch(samples.fit)
-        reached = clean_accuracy(ascent.model, samples.holdout)
-        leapt = accuracy - reached > longest * (start - floor)
-        if not math.isfinite(loss) or (leapt and ascent.backoffs < config.max_backoffs):
+        reached = ascent.accuracy(samples.holdout)
+        leapt = accuracy - reached > longest
+        sound = math.isfinite(loss) and math.isfinite(reached)
+        if not sound or (leapt and ascent.backoffs < config.max_backoffs):
             ascent.take_back()
             continue
         accuracy = reached
         history.append(Epoch(accuracy, loss, ascent.rate))
-        ascent.keep(faster=_stands_still(history))
+        ascent.keep(faster=_stands_still(history, start - floor))
         listen(StepDone(stage=STAGE, step=len(history), clean_accuracy=accuracy))
     if accuracy > floor:
         raise _floor_not_reached(start, accuracy, floor, config)
@@ -144,11 +148,19 @@ class _Ascent:
         self.model.eval()
         return torch.stack(losses).mean().item()
 
+    def accuracy(self, samples: Samples) -> float:
+        """Clean accuracy, or NaN where the last step has spoiled weights or logits."""
+        logits = logits_of(self.model, samples.images)
+        for tensor in (*self.model.state_dict().values(), logits):
+            if not bool(torch.isfinite(tensor).all()):
+                return math.nan
+        return (logits.argmax(1) == samples.labels).float().mean().item()
+
     def take_back(self) -> None:
         """Undo the epoch and go on at half the rate."""
         rate = self.rate / 2
         self.model.load_state_dict(self._weights)
-        self._optimizer.load_state_dict(self._momentum)
+        self._optimizer.load_state_dict(copy.deepcopy(self._momentum))
         self._set_rate(rate)
         self.backoffs += 1
 
@@ -166,12 +178,20 @@ class _Ascent:
         self._momentum = copy.deepcopy(self._optimizer.state_dict())
 
 
-def _stands_still(history: list[Epoch]) -> bool:
-    """Whether three epochs at one rate have raised the loss by less than a tenth."""
+def _stands_still(history: list[Epoch], way: float) -> bool:
+    """Whether three epochs at one rate went less than a fiftieth of the way down."""
     recent = history[-3:]
     if len(recent) < 3 or len({epoch.learning_rate for epoch in recent}) > 1:
         return False
-    return recent[-1].loss < 1.1 * recent[0].loss
+    return recent[0].clean_accuracy - recent[-1].clean_accuracy < way / 50
+
+
+def _too_little_skill(start: float, floor: float, held_out: int) -> DefenseFailed:
+    return DefenseFailed(
+        f"The model labels {start:.1%} of the {held_out} samples held out correctly, "
+        f"too close to the floor of {floor:.1%} for unlearning to tell anything.",
+        hint="Give more clean samples, and of the model's own classes.",
+    )
 
 
 def _floor_not_reached(
@@ -179,8 +199,8 @@ def _floor_not_reached(
 ) -> DefenseFailed:
     return DefenseFailed(
         f"Unlearning went from {start:.1%} to {accuracy:.1%} clean accuracy in "
-        f"{config.max_epochs} epochs, and did not reach its floor of {floor:.1%}. "
-        "Without it nothing can be told about the model.",
-        hint="Give more epochs or a higher rate: unlearn.max_epochs and "
-        "unlearn.learning_rate in the file given with --config.",
+        f"{config.max_epochs} attempts at an epoch, and did not reach its floor of "
+        f"{floor:.1%}. Without it nothing can be told about the model.",
+        hint="Give more clean samples; or more epochs or a higher rate: "
+        "unlearn.max_epochs and unlearn.learning_rate in the file given with --config.",
     )

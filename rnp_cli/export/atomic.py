@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from rnp_cli.errors import OutputExists, UsageError
+from rnp_cli.errors import OutputExists, RnpError, UsageError
 
 
 def check_writable(paths: tuple[Path, ...], *, force: bool) -> None:
@@ -20,6 +20,11 @@ def check_writable(paths: tuple[Path, ...], *, force: bool) -> None:
             )
         if path.is_dir():
             raise UsageError(f"{path} is a folder.", hint="Name a file.")
+        if not os.access(path.parent, os.W_OK):
+            raise UsageError(
+                f"The folder {path.parent} cannot be written to.",
+                hint="Choose another place with --output.",
+            )
         if not force and os.path.lexists(path):
             raise _exists(path)
 
@@ -27,9 +32,22 @@ def check_writable(paths: tuple[Path, ...], *, force: bool) -> None:
 def write_all(contents: Mapping[Path, bytes], *, force: bool) -> None:
     """Write every file beside its place first, then put each in its place.
 
-    Raises OutputExists when one has appeared meanwhile and ``force`` is not given.
+    All of them or none, except that ``force`` cannot bring a replaced file back.
+    Raises OutputExists when one has appeared meanwhile and ``force`` is not given, and
+    RnpError when the system refuses, as when the disk is full.
     """
+    try:
+        _write_all(contents, force=force)
+    except OSError as error:
+        raise RnpError(
+            f"The output could not be written: {error.strerror or error}.",
+            hint="Make room or choose another place with --output, and run again.",
+        ) from error
+
+
+def _write_all(contents: Mapping[Path, bytes], *, force: bool) -> None:
     waiting: list[tuple[Path, Path]] = []
+    placed: list[Path] = []
     try:
         for path, content in contents.items():
             waiting.append((_beside(path, content), path))
@@ -37,13 +55,29 @@ def write_all(contents: Mapping[Path, bytes], *, force: bool) -> None:
             if force:
                 temporary.replace(path)
                 continue
-            try:
-                os.link(temporary, path)
-            except FileExistsError as error:
-                raise _exists(path) from error
+            _place(temporary, path)
+            placed.append(path)
+    except BaseException:
+        for path in placed:
+            path.unlink(missing_ok=True)
+        raise
     finally:
         for temporary, _ in waiting:
             temporary.unlink(missing_ok=True)
+
+
+def _place(temporary: Path, path: Path) -> None:
+    """Give the file its name, if nothing has it yet."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError as error:
+        raise _exists(path) from error
+    except OSError:  # a file system without hard links
+        try:
+            path.touch(exist_ok=False)
+        except FileExistsError as error:
+            raise _exists(path) from error
+        temporary.replace(path)
 
 
 def _beside(path: Path, content: bytes) -> Path:

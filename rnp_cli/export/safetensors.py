@@ -43,8 +43,15 @@ def tensors_sha256(state_dict: Mapping[str, Tensor]) -> str:
 def _verify(blob: bytes, tensors: Mapping[str, Tensor]) -> None:
     back = load(blob)
     same = back.keys() == tensors.keys() and all(
-        back[name].dtype == t.dtype and torch.equal(back[name], t)
+        back[name].dtype == t.dtype
+        and back[name].shape == t.shape
+        and torch.equal(_bits(back[name]), _bits(t))
         for name, t in tensors.items()
     )
     if not same:
         raise RuntimeError("the written safetensors file differs from the model")
+
+
+def _bits(tensor: Tensor) -> Tensor:
+    """View as bytes, so that NaN equals itself and -0.0 differs from 0.0."""
+    return tensor.reshape(-1).view(torch.uint8)

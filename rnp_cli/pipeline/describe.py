@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import nn
@@ -11,6 +11,7 @@ from rnp_cli._version import __version__
 from rnp_cli.architectures import Architecture
 from rnp_cli.checkpoints import Checkpoint
 from rnp_cli.data.load import CleanSamples
+from rnp_cli.defense.rank import RankedChannel
 from rnp_cli.defense.rnp import Defended
 from rnp_cli.defense.samples import Samples, SplitSamples
 from rnp_cli.defense.score import clean_accuracy
@@ -19,7 +20,9 @@ from rnp_cli.device import describe
 from rnp_cli.evidence.label import label_evidence
 from rnp_cli.pipeline.request import SanitizeRequest
 from rnp_cli.report import schema
+from rnp_cli.report.plain import plain
 
+_NEXT = 20  # channels beyond the pruned ones that the report names
 _INSIDE = "network."  # where the classifier keeps the checkpoint's network
 
 
@@ -50,7 +53,7 @@ def make_report(
     """Measure before and after, and put everything into one record."""
     names = Names(architecture.key_map)
     threshold = defended.threshold
-    safe = isinstance(threshold, Threshold)
+    mask = threshold.mask if isinstance(threshold, Threshold) else None
     evidence = label_evidence(defended.unlearned.model, clean.samples)
     before, after = clean.classifier, defended.model
     return schema.Report(
@@ -58,7 +61,7 @@ def make_report(
         torch_version=torch.__version__,
         device=describe(parts.fit.images.device),
         seed=request.seed,
-        outcome="pruned" if safe else "no-safe-threshold",
+        outcome="no-safe-threshold" if mask is None else "pruned",
         model=_model(request, checkpoint, architecture, defended),
         input=_input(clean),
         samples=schema.SampleInfo(
@@ -66,7 +69,7 @@ def make_report(
             fit=len(parts.fit),
             holdout=len(parts.holdout),
             num_classes=clean.num_classes,
-            class_names=clean.class_names,
+            class_names=tuple(map(plain, clean.class_names)),
             labels=request.labels,
             crop_padding=defended.augmentation.crop_padding,
             flip=defended.augmentation.flip,
@@ -81,25 +84,32 @@ def make_report(
         ),
         unlearn=_unlearn(defended),
         recover=defended.masks.history,
-        threshold=threshold.mask if isinstance(threshold, Threshold) else None,
+        threshold=mask,
         path=tuple(
             schema.PathPoint(pruned=c.pruned, clean_accuracy=c.clean_accuracy)
             for c in threshold.path
         ),
-        pruned=tuple(
-            schema.PrunedChannel(
-                rank=r.rank,
-                layer=names.of_layer(r.channel.layer),
-                channel=r.channel.index,
-                mask=r.mask,
-                score=r.change,
-            )
-            for r in defended.pruned
-        ),
+        pruned=_ranked(defended.pruned, names),
+        next_in_rank=_ranked(defended.ranked[len(defended.pruned) :][:_NEXT], names),
         output=None,
         not_checked=tuple(_not_checked(request, architecture)),
         settings=request.defense.model_dump(),
         run=run,
+    )
+
+
+def _ranked(
+    ranked: Iterable[RankedChannel], names: Names
+) -> tuple[schema.RankedChannel, ...]:
+    return tuple(
+        schema.RankedChannel(
+            rank=r.rank,
+            layer=names.of_layer(r.channel.layer),
+            channel=r.channel.index,
+            mask=r.mask,
+            score=r.change,
+        )
+        for r in ranked
     )
 
 
@@ -114,7 +124,7 @@ def _model(
     defended: Defended,
 ) -> schema.ModelInfo:
     return schema.ModelInfo(
-        file=request.model.name,
+        file=plain(request.model.name),
         sha256=checkpoint.sha256,
         format=checkpoint.format,
         wrapper=checkpoint.wrapper,
@@ -162,6 +172,8 @@ def _not_checked(request: SanitizeRequest, architecture: Architecture) -> list[s
         "The attack success rate: no triggered image is known, so none was measured. "
         "That channels were pruned does not prove that the backdoor is gone.",
         "Whether the model has a backdoor at all: pruning was done in any case.",
+        "Accuracy on images that had no part in the choice: the number of channels was "
+        "chosen on these samples, and the intervals cover the sampling of images only.",
     ]
     if request.labels == "from-model":
         notes.append(

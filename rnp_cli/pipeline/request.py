@@ -34,7 +34,7 @@ class SanitizeRequest(BaseModel):
     std: tuple[float, ...] | None = None
     value_range: tuple[float, float] | None = None
     device: str = "auto"
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
     defense: DefenseConfig = DefenseConfig()
 
     def convention(self) -> Convention | None:

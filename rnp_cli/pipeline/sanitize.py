@@ -21,13 +21,14 @@ from rnp_cli.data.split import split
 from rnp_cli.defense.prune import zero_rows, zeroed_rows
 from rnp_cli.defense.rnp import Defended, defend
 from rnp_cli.defense.score import logits_of
-from rnp_cli.device import choose_device, reproducible
+from rnp_cli.device import choose_device, reproducible, suitable_threads
 from rnp_cli.errors import UsageError
 from rnp_cli.events import Event, Listener, StageDone, StageStarted, ignore
 from rnp_cli.export.atomic import check_writable, write_all
 from rnp_cli.export.safetensors import safetensors_bytes, tensors_sha256
 from rnp_cli.pipeline.describe import Names, make_report
 from rnp_cli.pipeline.request import SanitizeRequest
+from rnp_cli.report.plain import plain
 from rnp_cli.report.schema import OutputInfo, Report, RunInfo
 
 
@@ -75,26 +76,31 @@ def sanitize(request: SanitizeRequest, *, listen: Listener = ignore) -> Sanitize
         )
         architecture = readings[clean.reading]
         clock(StageDone(stage="samples", summary=_summary(clean)))
-        parts = split(
-            clean.samples,
-            num_classes=clean.num_classes,
-            holdout_share=request.defense.holdout_share,
-            seed=request.seed,
-        )
-        defended = defend(
-            clean.classifier, parts, request.defense, seed=request.seed, listen=clock
-        )
-        names = Names(architecture.key_map)
-        sanitized = _cut(checkpoint.state_dict, defended, names)
-        _verify(architecture, sanitized, defended, clean)
-        report = make_report(
-            request, checkpoint, architecture, clean, parts, defended, clock.run()
-        )
+        with suitable_threads(clean.classifier, clean.samples.images[:1]):
+            parts = split(
+                clean.samples,
+                num_classes=clean.num_classes,
+                holdout_share=request.defense.holdout_share,
+                seed=request.seed,
+            )
+            defended = defend(
+                clean.classifier,
+                parts,
+                request.defense,
+                seed=request.seed,
+                listen=clock,
+            )
+            names = Names(architecture.key_map)
+            sanitized = _cut(checkpoint.state_dict, defended, names)
+            _verify(architecture, sanitized, defended, clean)
+            report = make_report(
+                request, checkpoint, architecture, clean, parts, defended, clock.run()
+            )
     if not defended.pruned:
         return SanitizeResult(report, None, _write(request, outputs, report, None))
     if request.output is not None:
         digest = tensors_sha256(sanitized)
-        written = OutputInfo(file=request.output.name, tensors_sha256=digest)
+        written = OutputInfo(file=plain(request.output.name), tensors_sha256=digest)
         report = report.model_copy(update={"output": written})
     return SanitizeResult(
         report, sanitized, _write(request, outputs, report, sanitized)
@@ -158,8 +164,13 @@ def _cut(
     """Copy the checkpoint's own tensors, and zero the pruned rows in the copy."""
     channels = [r.channel for r in defended.pruned]
     rows = zeroed_rows(defended.layers, channels)
+    # A parameter that the network shares has several names in the checkpoint.
+    shared = dict(defended.model.named_parameters(remove_duplicate=False))
+    cut = {id(shared[name]): indices for name, indices in rows.items()}
     sanitized = {name: tensor.clone() for name, tensor in original.items()}
-    zero_rows(sanitized, {names.of(name): rows[name] for name in rows})
+    for name, parameter in shared.items():
+        if id(parameter) in cut:
+            zero_rows(sanitized, {names.of(name): cut[id(parameter)]})
     return sanitized
 
 
@@ -194,6 +205,6 @@ def _write(
             "rnp_report_sha256": report.digest(),
             "rnp_report": report_path.name,
         }
-        contents = {model_path: safetensors_bytes(sanitized, metadata), **contents}
+        contents[model_path] = safetensors_bytes(sanitized, metadata)  # comes last
     write_all(contents, force=request.force)
     return tuple(contents)

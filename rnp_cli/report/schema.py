@@ -113,8 +113,8 @@ class PathPoint(_Part):
     clean_accuracy: float
 
 
-class PrunedChannel(_Part):
-    """A channel that was cut, and why."""
+class RankedChannel(_Part):
+    """A channel and the evidence against it."""
 
     rank: int
     layer: str
@@ -162,7 +162,10 @@ class Report(_Part):
     recover: tuple[float, ...] = Field(description="clean accuracy per epoch")
     threshold: float | None
     path: tuple[PathPoint, ...]
-    pruned: tuple[PrunedChannel, ...]
+    pruned: tuple[RankedChannel, ...]
+    next_in_rank: tuple[RankedChannel, ...] = Field(
+        description="those that would have been pruned next"
+    )
     output: OutputInfo | None
     not_checked: tuple[str, ...]
     settings: dict[str, dict[str, float | int] | float]

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rnp_cli.cli import options
+from rnp_cli.defense.rnp import DefenseConfig
+
+
+@pytest.mark.parametrize(
+    ("model", "output"),
+    [
+        ("model.pt", "model.sanitized.safetensors"),
+        ("some/where/model.pth.tar", "model.sanitized.safetensors"),
+        ("model.safetensors", "model.sanitized.safetensors"),
+        ("model.v2.pt", "model.v2.sanitized.safetensors"),
+        ("resnet-0.1", "resnet-0.1.sanitized.safetensors"),
+        ("model", "model.sanitized.safetensors"),
+    ],
+)
+def test_the_output_is_named_after_the_checkpoint(model: str, output: str) -> None:
+    assert options.default_output(Path(model)) == Path(output)
+
+
+def test_numbers_are_read() -> None:
+    assert options.numbers(None, "--mean") is None
+    assert options.numbers("0.5", "--mean") == (0.5,)
+    assert options.numbers("0.485, .456,1e-1", "--mean") == (0.485, 0.456, 0.1)
+    assert options.pair("-1,1", "--range") == (-1.0, 1.0)
+
+
+def test_a_size_is_height_by_width() -> None:
+    assert options.image_size(None) is None
+    assert options.image_size("32") == (32, 32)
+    assert options.image_size("32X64") == (32, 64)
+
+
+def test_the_option_overrules_the_file_and_counts_in_points(tmp_path: Path) -> None:
+    path = tmp_path / "rnp.toml"
+    path.write_text("[threshold]\nmax_accuracy_drop = 0.5\npatience = 3\n")
+
+    config = options.read_config(path, 4.0)
+
+    assert config.threshold.max_accuracy_drop == pytest.approx(0.04)
+    assert config.threshold.patience == 3
+    assert options.read_config(path, None).threshold.max_accuracy_drop == 0.5
+    assert options.read_config(None, None) == DefenseConfig()

@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import rnp_cli.pipeline
+from rnp_cli.checkpoints.header import read_safetensors_metadata
+from rnp_cli.report.schema import Report
+
+
+def refused(run: Any, code: int, message: str) -> None:
+    """The run ended in one panel on stderr, and printed no result."""
+    assert (run.code, run.out) == (code, "")
+    assert message in run.err
+    assert "Traceback" not in run.err
+
+
+def test_json_is_all_that_goes_to_stdout(
+    rnp: Any, digits: Any, sanitized: Any, tmp_path: Path
+) -> None:
+    run = rnp(
+        *("sanitize", digits.model, "--clean-dir", digits.clean),
+        *("--device", "cpu", "--format", "json"),
+    )
+
+    assert run.code == 0
+    report = Report.model_validate_json(run.out)
+    model = tmp_path / f"{digits.model.stem}.sanitized.safetensors"
+    report_path = tmp_path / f"{digits.model.stem}.report.json"
+    assert sorted(tmp_path.iterdir()) == sorted([model, report_path])
+    assert json.loads(report_path.read_text()) == json.loads(run.out)
+    assert read_safetensors_metadata(model)["rnp_report_sha256"] == report.digest()
+    assert report.pruned == sanitized.result.report.pruned
+    for words in ("Read the checkpoint", "Unlearn", "Recover", "Choose what to prune"):
+        assert words in run.err
+
+
+def test_no_safe_threshold_exits_with_1_and_writes_the_report_alone(
+    rnp: Any, digits: Any, stuck_config: Path, tmp_path: Path
+) -> None:
+    run = rnp(
+        *("sanitize", digits.model, "--clean-dir", digits.clean),
+        *("--config", stuck_config, "--max-samples", 100, "-o", "safe.safetensors"),
+    )
+
+    assert run.code == 1
+    assert "No safe threshold" in run.out
+    assert "safe.report.json" in run.out
+    assert [path.name for path in tmp_path.iterdir()] == ["safe.report.json"]
+
+
+def test_a_floor_out_of_reach_exits_with_1_and_writes_nothing(
+    rnp: Any, digits: Any, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    config = tmp_path_factory.mktemp("config") / "rnp.toml"
+    config.write_text("[unlearn]\nlearning_rate = 1e-12\nmax_epochs = 1\n")
+
+    run = rnp(
+        *("sanitize", digits.model, "--clean-dir", digits.clean),
+        *("--config", config, "--max-samples", 100),
+    )
+
+    refused(run, 1, "did not reach its floor")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_output_is_refused_in_a_panel(
+    rnp: Any, digits: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.safetensors").write_text("mine")
+
+    run = rnp(
+        *("sanitize", digits.model, "--clean-dir", digits.clean),
+        *("--output", "mine.safetensors"),
+    )
+
+    refused(run, 2, "mine.safetensors is already there")
+    assert "--force" in run.err
+    assert (tmp_path / "mine.safetensors").read_text() == "mine"
+
+
+BAD_OPTIONS: list[tuple[list[str], str]] = [
+    (["--device", "cuda:99"], "cuda:99"),
+    (["--device", "abacus"], "abacus"),
+    (["--mean", "a,b"], "--mean"),
+    (["--mean", "nan"], "--mean"),
+    (["--std", "0"], "--std"),
+    (["--std", "inf"], "--std"),
+    (["--range", "0"], "--range"),
+    (["--range", "1,0"], "--range"),
+    (["--range", "nan,1"], "--range"),
+    (["--input-size", "32x"], "--input-size"),
+    (["--input-size", "0"], "--input-size"),
+    (["--output", "model.pt"], ".safetensors"),
+    (["--output", "missing/model.safetensors"], "missing"),
+    (["--arch", "no-such-network"], "no-such-network"),
+    (["--config", "missing.toml"], "missing.toml"),
+]
+
+
+@pytest.mark.parametrize(("options", "named"), BAD_OPTIONS, ids=lambda o: str(o))
+def test_a_bad_value_is_named_in_a_panel(
+    rnp: Any, digits: Any, tmp_path: Path, options: list[str], named: str
+) -> None:
+    run = rnp("sanitize", digits.model, "--clean-dir", digits.clean, *options)
+
+    refused(run, 2, named)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--labels", "guess"],
+        ["--max-accuracy-drop", "-1"],
+        ["--max-accuracy-drop", "100"],
+        ["--max-accuracy-drop", "nan"],
+        ["--max-samples", "1"],
+        ["--seed", "-1"],
+        ["--seed", str(2**64)],
+        ["--format", "xml"],
+        ["--unheard-of"],
+    ],
+    ids=str,
+)
+def test_a_value_outside_its_range_is_a_usage_error(
+    rnp: Any, digits: Any, options: list[str]
+) -> None:
+    run = rnp("sanitize", digits.model, "--clean-dir", digits.clean, *options)
+
+    refused(run, 2, "Usage")
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[recover]\nepochs = 0\n", "recover.epochs"),
+        ("[unlearn]\nlearning_rat = 1\n", "learning_rat"),
+        ("[unlearn]\nlearning_rate = -1\n", "unlearn.learning_rate"),
+        ("[unlearn\n", "config.toml"),
+        ("threshold = 3\n", "threshold"),
+        ("[threshold]\npatience = 0\n", "threshold.patience"),
+    ],
+)
+@pytest.mark.parametrize("options", [[], ["--max-accuracy-drop", "1"]], ids=str)
+def test_a_bad_config_is_named_in_a_panel(
+    rnp: Any, digits: Any, tmp_path: Path, text: str, named: str, options: list[str]
+) -> None:
+    (tmp_path / "config.toml").write_text(text)
+
+    run = rnp(
+        *("sanitize", digits.model, "--clean-dir", digits.clean),
+        *("--config", "config.toml", *options),
+    )
+
+    refused(run, 2, named)
+    assert "config.toml" in run.err
+
+
+def test_a_missing_folder_is_a_usage_error(rnp: Any, digits: Any) -> None:
+    refused(rnp("sanitize", digits.model, "--clean-dir", "missing"), 2, "missing")
+
+
+def test_a_checkpoint_that_is_none_exits_with_3(
+    rnp: Any, digits: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "model.pt").write_bytes(b"not a checkpoint")
+
+    run = rnp("sanitize", "model.pt", "--clean-dir", digits.clean)
+
+    refused(run, 3, "Input refused")
+
+
+def test_a_model_at_chance_exits_with_3(rnp: Any, digits: Any, tmp_path: Path) -> None:
+    run = rnp(
+        *("sanitize", digits.model, "--clean-dir", digits.clean),
+        *("--range", "0,1e-6", "--device", "cpu"),
+    )
+
+    assert run.code == 3
+    assert "cannot be sanitized" in run.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_hostile_file_name_acts_on_nothing(rnp: Any, digits: Any) -> None:
+    run = rnp("sanitize", "\x1b[31m[red]x.pt", "--clean-dir", digits.clean)
+
+    assert run.code in (2, 3)
+    assert "\\x1b[31m[red]x.pt" in run.err
+    assert "\x1b" not in run.err
+
+
+def test_a_bug_keeps_its_traceback_and_never_exits_with_1(
+    rnp: Any, digits: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("the tensors disagree")
+
+    monkeypatch.setattr(rnp_cli.pipeline, "sanitize", broken)
+
+    run = rnp("sanitize", digits.model, "--clean-dir", digits.clean)
+
+    assert (run.code, run.out) == (2, "")
+    assert "Traceback" in run.err
+    assert "RuntimeError: the tensors disagree" in run.err
+    assert "bug" in run.err
+
+
+def test_an_interrupt_exits_with_130(
+    rnp: Any, digits: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(rnp_cli.pipeline, "sanitize", interrupted)
+
+    refused(
+        rnp("sanitize", digits.model, "--clean-dir", digits.clean), 130, "Interrupted"
+    )
+
+
+def test_without_arguments_help_is_shown(rnp: Any) -> None:
+    run = rnp()
+
+    assert run.code == 2
+    assert "sanitize" in run.out + run.err

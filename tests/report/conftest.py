@@ -1,0 +1,138 @@
+"""Reports as a run could have written them, and the golden files beside the tests."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console, RenderableType
+
+from rnp_cli.report import schema
+
+GOLDEN = Path(__file__).with_name("golden")
+MakeReport = Callable[..., schema.Report]
+
+
+def made(**changes: Any) -> schema.Report:
+    """A report of a small run; ``changes`` replace whole parts of it."""
+    parts: dict[str, Any] = {
+        "tool_version": "0.1.0",
+        "torch_version": "2.10.0",
+        "device": "cpu (1 threads)",
+        "seed": 0,
+        "outcome": "pruned",
+        "model": schema.ModelInfo(
+            file="model.pt",
+            sha256="ab" * 32,
+            format="PyTorch zip",
+            wrapper="state_dict",
+            prefix="module.",
+            dropped=("epoch",),
+            findings=("1 class name was read as data and never imported.",),
+            architecture="ResNet-18 (CIFAR)",
+            matched_by="names",
+            parameters=11_173_962,
+            channels=4800,
+        ),
+        "input": schema.InputInfo(
+            channels=3,
+            size=(32, 32),
+            fit="crop",
+            convention="CIFAR-10",
+            scale=1.0,
+            mean=(0.4914, 0.4822, 0.4465),
+            std=(0.2470, 0.2435, 0.2616),
+            output="logits",
+        ),
+        "samples": schema.SampleInfo(
+            count=500,
+            fit=350,
+            holdout=150,
+            num_classes=3,
+            class_names=("bird", "cat", "dog"),
+            labels="folder",
+            crop_padding=4,
+            flip=True,
+        ),
+        "accuracy_before": schema.Accuracy.of(0.94, 500),
+        "accuracy_after": schema.Accuracy.of(0.926, 500),
+        "holdout_before": schema.Accuracy.of(0.94, 150),
+        "holdout_after": schema.Accuracy.of(0.92, 150),
+        "max_accuracy_drop": 0.02,
+        "target": schema.TargetInfo(target=2, share=0.8, shares=(0.1, 0.1, 0.8)),
+        "unlearn": schema.UnlearnInfo(
+            floor=0.4,
+            epochs=(
+                schema.UnlearnEpoch(clean_accuracy=0.3, loss=4.2, learning_rate=0.01),
+            ),
+            backoffs=1,
+        ),
+        "recover": (0.4, 0.7),
+        "threshold": 0.05,
+        "path": (
+            schema.PathPoint(pruned=0, clean_accuracy=0.94),
+            schema.PathPoint(pruned=2, clean_accuracy=0.92),
+        ),
+        "pruned": (
+            schema.RankedChannel(
+                rank=1, layer="layer4.1.bn2", channel=7, mask=0.0, score=3.21
+            ),
+            schema.RankedChannel(
+                rank=2, layer="layer4.0.bn1", channel=411, mask=0.05, score=1.5
+            ),
+        ),
+        "next_in_rank": (
+            schema.RankedChannel(
+                rank=3, layer="layer3.0.bn2", channel=12, mask=0.31, score=0.9
+            ),
+        ),
+        "output": schema.OutputInfo(
+            file="model.sanitized.safetensors", tensors_sha256="cd" * 32
+        ),
+        "not_checked": ("The attack success rate: no triggered image is known.",),
+        "settings": {"holdout_share": 0.3, "unlearn": {"learning_rate": 0.01}},
+        "run": schema.RunInfo(
+            started="2025-01-01T00:00:00+00:00", seconds=1.5, stages={"read": 0.1}
+        ),
+    }
+    return schema.Report(**(parts | changes))
+
+
+@pytest.fixture
+def make_report() -> MakeReport:
+    return made
+
+
+@pytest.fixture
+def rendered() -> Callable[..., str]:
+    """Print something as on a terminal of 88 columns, without colors unless asked."""
+
+    def render(what: RenderableType, *, colors: bool = False) -> str:
+        out = io.StringIO()
+        console = Console(
+            file=out,
+            width=88,
+            force_terminal=colors,
+            color_system="truecolor" if colors else None,
+            legacy_windows=False,
+        )
+        console.print(what)
+        return "".join(line.rstrip() + "\n" for line in out.getvalue().splitlines())
+
+    return render
+
+
+@pytest.fixture
+def check_golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Compare with a golden file, or write it with --update-golden."""
+
+    def check(name: str, text: str) -> None:
+        path = GOLDEN / name
+        if request.config.getoption("--update-golden"):
+            path.write_text(text, encoding="utf-8")
+        assert text == path.read_text(encoding="utf-8")
+
+    return check

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rnp_cli.report.schema import Accuracy, RankedChannel
+from rnp_cli.report.terminal import render
+
+Rendered = Callable[..., str]
+# Every way a text from a file might act on a terminal instead of being shown.
+HOSTILE = "\n\x1b[31m[red]x[/red]\x1b]0;owned\x07\r\x08\x9b2J\u202e[link=http://e]y"
+
+
+def test_a_pruned_model(
+    make_report: Any, rendered: Rendered, check_golden: Callable[[str, str], None]
+) -> None:
+    check_golden("pruned.txt", rendered(render(make_report())))
+
+
+def test_no_safe_threshold(
+    make_report: Any, rendered: Rendered, check_golden: Callable[[str, str], None]
+) -> None:
+    report = make_report(
+        outcome="no-safe-threshold",
+        accuracy_after=Accuracy.of(0.94, 500),
+        holdout_after=Accuracy.of(0.94, 150),
+        pruned=(),
+        threshold=None,
+        output=None,
+    )
+
+    check_golden("no_safe_threshold.txt", rendered(render(report)))
+
+
+def test_a_long_list_ends_with_what_is_left_out(
+    make_report: Any, rendered: Rendered
+) -> None:
+    channels = tuple(
+        RankedChannel(rank=n, layer="bn", channel=n, mask=0.0, score=1.0)
+        for n in range(1, 101)
+    )
+
+    text = rendered(render(make_report(pruned=channels)))
+
+    shown = [line for line in text.splitlines() if " bn " in line]
+    assert 0 < len(shown) < 100
+    assert f"{100 - len(shown)} more" in " ".join(text.split())
+
+
+def test_texts_from_files_act_on_nothing(make_report: Any, rendered: Rendered) -> None:
+    plain = make_report()
+    hostile_channel = RankedChannel(
+        rank=1, layer=HOSTILE, channel=0, mask=0.0, score=1.0
+    )
+    report = make_report(
+        model=plain.model.model_copy(
+            update={
+                "file": HOSTILE,
+                "format": HOSTILE,
+                "architecture": HOSTILE,
+                "findings": (HOSTILE,),
+            }
+        ),
+        input=plain.input.model_copy(update={"convention": HOSTILE, "output": HOSTILE}),
+        samples=plain.samples.model_copy(update={"class_names": (HOSTILE,) * 3}),
+        pruned=(hostile_channel,),
+        not_checked=(HOSTILE,),
+    )
+
+    text = rendered(render(report))
+
+    assert all(c.isprintable() for c in text.replace("\n", ""))
+    assert "".join(text.split()).count("\\x1b[31m[red]x[/red]") >= 8
+    colored = rendered(render(report), colors=True)
+    assert "\x1b]" not in colored
+    assert "\x1b[31m[red]" not in colored
+
+
+def test_a_target_without_a_name_is_shown_by_number(
+    make_report: Any, rendered: Rendered
+) -> None:
+    samples = make_report().samples
+    for names in ((), ("0", "1", "2"), ("bird",)):
+        report = make_report(samples=samples.model_copy(update={"class_names": names}))
+
+        assert "class 2: " in rendered(render(report))
