@@ -1,7 +1,7 @@
 """Asks a process of our own for architectures: guessing needs torch, a scan does not.
 
-The process starts while the files are read, since importing torch takes longer than
-reading most files. Where it fails, a guess is absent, and nothing else.
+One process serves all models: it imports torch while the other files are read. Where
+it fails, a guess is absent, and nothing else.
 """
 
 from __future__ import annotations
@@ -27,12 +27,18 @@ _SECONDS = 15  # for all models; torch may take a few of them to import
 
 
 class Guesser:
-    """The process; it is started on entry and has ended on exit."""
+    """The process; started when there is something to guess, ended on exit."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Guesser:
+        return self
+
+    def start(self) -> None:
+        """Start the process, unless it runs."""
+        if self._process is not None:
+            return
         with suppress(OSError):
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-X", "utf8", "-c", _START, str(_PACKAGES)],
@@ -41,7 +47,6 @@ class Guesser:
                 stderr=subprocess.DEVNULL,
                 encoding="utf-8",
             )
-        return self
 
     def __exit__(
         self,

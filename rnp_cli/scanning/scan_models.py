@@ -37,8 +37,12 @@ def scan_models(paths: Sequence[Path]) -> ScanReport:
     """
     found = find_models(paths)
     with Guesser() as guesser:
-        models = [_described(path, _scan(path)) for path in found.models]
-        guesses = guesser.guess([model.tensors for model in models])
+        models: list[ScannedModel] = []
+        for path in found.models:
+            models.append(_described(path, _scan(path)))
+            if models[-1].refusal is None:
+                guesser.start()
+        guesses = guesser.guess([_guessable(model) for model in models])
     models = [
         model.model_copy(update={"architecture": guess})
         for model, guess in zip(models, guesses, strict=True)
@@ -57,6 +61,11 @@ def _scan(path: Path) -> Scan:
     except UsageError as error:  # it was there a moment ago, or is a dangling link
         refusal = Refusal(message=error.message, hint=error.hint)
         return replace(Scan.blank(), refusal=refusal)
+
+
+def _guessable(model: ScannedModel) -> tuple[TensorInfo, ...]:
+    """Return the tensors, or none of a file that nobody may use."""
+    return model.tensors if model.refusal is None else ()
 
 
 def _described(path: Path, scan: Scan) -> ScannedModel:
