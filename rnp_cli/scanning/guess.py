@@ -23,7 +23,8 @@ _START = (
     "import sys; sys.path.append(sys.argv[1]); "
     "from rnp_cli.architectures.guess import main; main()"
 )
-_SECONDS = 15  # for all models; torch may take a few of them to import
+_SECONDS = 10  # for all models; torch may take a few of them to import
+_MOST_TENSORS = 5_000  # of a known network, generously; more may be there to waste time
 
 
 class Guesser:
@@ -63,7 +64,7 @@ class Guesser:
         self, models: Sequence[Sequence[TensorInfo]]
     ) -> list[ArchitectureGuess | None]:
         """Guess each model from its tensors; to be called once."""
-        wanted = [i for i, tensors in enumerate(models) if tensors]
+        wanted = [i for i, m in enumerate(models) if 0 < len(m) <= _MOST_TENSORS]
         found: list[ArchitectureGuess | None] = [None] * len(models)
         if self._process is None or not wanted:
             return found

@@ -131,6 +131,16 @@ def test_a_guess_that_takes_long_is_given_up(
     assert rnp("scan", digits.model).code == 0
 
 
+def test_more_tensors_than_any_network_are_not_guessed(
+    rnp: Rnp, digits: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guess, "_MOST_TENSORS", 43)
+
+    run = rnp("scan", digits.model, "--format", "json")
+
+    assert json.loads(run.out)["files"][0]["architecture"] is None
+
+
 def test_absurd_shapes_are_no_network(rnp: Rnp, tmp_path: Path) -> None:
     path = tmp_path / "empty.safetensors"
     shape = [0, 1 << 62, 1 << 62]
