@@ -23,7 +23,7 @@ _START = (
     "import sys; sys.path.append(sys.argv[1]); "
     "from rnp_cli.architectures.guess import main; main()"
 )
-_SECONDS = 10  # for all models; torch may take a few of them to import
+_SECONDS = 20  # for all models; on a busy machine torch takes half of them to import
 _MOST_TENSORS = 5_000  # of a known network, generously; more may be there to waste time
 
 
