@@ -3,7 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint clean
+COUNT ?= 100000
+
+.PHONY: demo test lint fuzz clean
 
 demo: $(READY)
 	mkdir -p build
@@ -20,6 +22,10 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Mutated model files through the reader; some minutes.
+fuzz: $(READY)
+	$(BIN)/python tests/fuzz/fuzz_reader.py --count $(COUNT)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 
+from rnp_cli.cli import main
 from rnp_cli.pipeline import SanitizeRequest, SanitizeResult, sanitize
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "digits"
@@ -58,3 +61,37 @@ def sanitized(digits: Example, tmp_path_factory: pytest.TempPathFactory) -> Sani
     )
     result = sanitize(request)
     return Sanitized(result, output, output.with_name("digits.report.json"))
+
+
+@dataclass(frozen=True)
+class Run:
+    """How one run of the command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Rnp = Callable[..., Run]
+
+
+@pytest.fixture
+def rnp(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Rnp:
+    """Run ``rnp`` with these arguments in ``tmp_path``, on lines that do not break."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "500")
+
+    def run(*args: object) -> Run:
+        monkeypatch.setattr(sys, "argv", ["rnp", *map(str, args)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        code = ended.value.code
+        streams = capsys.readouterr()
+        return Run(int(code or 0), streams.out, streams.err)
+
+    return run

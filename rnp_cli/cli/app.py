@@ -9,6 +9,7 @@ import typer
 from rnp_cli._version import __version__
 from rnp_cli.cli.inspect import inspect
 from rnp_cli.cli.sanitize import sanitize
+from rnp_cli.cli.scan import scan
 
 EXIT_CODES = (
     "Exit codes: 0 done and within policy; 1 the policy failed: the model could not "
@@ -45,3 +46,4 @@ def rnp(
 
 app.command(epilog=EXIT_CODES)(sanitize)
 app.command(epilog=EXIT_CODES)(inspect)
+app.command(epilog=EXIT_CODES)(scan)

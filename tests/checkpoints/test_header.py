@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hostile import SAFETENSORS, Hostile
+from corpus import SAFETENSORS, Hostile
 from safetensors.torch import save_file
 
 from rnp_cli.checkpoints.header import read_safetensors_metadata

@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 
 import pytest
+from corpus import HOSTILE, Hostile
 from crafting import GOOD_LEGACY, GOOD_ZIP, entry, safetensors
-from hostile import HOSTILE, Hostile
 
 from rnp_cli.checkpoints import read_checkpoint
 from rnp_cli.checkpoints.examine import examine

@@ -1,0 +1,115 @@
+"""From paths to what the model files there are and hold; torch is not imported."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rnp_cli._version import __version__
+from rnp_cli.checkpoints.scan import Refusal, Scan
+from rnp_cli.checkpoints.scan_model import scan_file
+from rnp_cli.errors import UsageError
+from rnp_cli.report.plain import plain
+from rnp_cli.report.scan import (
+    GlobalInfo,
+    LayerInfo,
+    RefusalInfo,
+    ScannedModel,
+    ScanReport,
+    TensorInfo,
+)
+from rnp_cli.scanning.find_models import find_models
+from rnp_cli.scanning.guess import Guesser
+
+_LINK_HINT = (
+    "What it leads to was not scanned, so the folder was not scanned whole: give that "
+    "path too, or copy the folder with `cp -rL` and scan the copy."
+)
+
+
+def scan_models(paths: Sequence[Path]) -> ScanReport:
+    """Scan files, and the model files in folders, without executing any of them.
+
+    A file that is refused is in the report, with the reason. Raises UsageError where
+    a path leads nowhere, or no path leads to a model file.
+    """
+    found = find_models(paths)
+    with Guesser() as guesser:
+        models: list[ScannedModel] = []
+        for path in found.models:
+            models.append(_described(path, _scan(path)))
+            if models[-1].refusal is None:
+                guesser.start()
+        guesses = guesser.guess([_guessable(model) for model in models])
+    models = [
+        model.model_copy(update={"architecture": guess})
+        for model, guess in zip(models, guesses, strict=True)
+    ]
+    for path, reason in found.unreachable:
+        refusal = Refusal(message=f"{reason}.", hint=_LINK_HINT)
+        models.append(_described(path, replace(Scan.blank(), refusal=refusal)))
+    return ScanReport(
+        tool_version=__version__, files=tuple(models), other_files=found.other_files
+    )
+
+
+def _scan(path: Path) -> Scan:
+    try:
+        return scan_file(path)
+    except UsageError as error:  # it was there a moment ago, or is a dangling link
+        refusal = Refusal(message=error.message, hint=error.hint)
+        return replace(Scan.blank(), refusal=refusal)
+
+
+def _guessable(model: ScannedModel) -> tuple[TensorInfo, ...]:
+    """Return the tensors, or none of a file that nobody may use."""
+    return model.tensors if model.refusal is None else ()
+
+
+def _described(path: Path, scan: Scan) -> ScannedModel:
+    refusal = scan.refusal
+    return ScannedModel(
+        path=plain(str(path)),
+        size=scan.size,
+        sha256=scan.sha256,
+        format=scan.format,
+        suffix_agrees=scan.suffix_agrees,
+        parameters=scan.parameters,
+        layers=_layers(scan),
+        wrapper=scan.wrapper,
+        prefix=scan.prefix,
+        dropped=scan.dropped,
+        architecture=None,
+        globals=tuple(
+            GlobalInfo(name=named.name, severity=named.severity.value)
+            for named in scan.globals
+        ),
+        findings=scan.findings,
+        refusal=refusal and RefusalInfo(message=refusal.message, hint=refusal.hint),
+    )
+
+
+def _layers(scan: Scan) -> tuple[LayerInfo, ...]:
+    """Group tensors by all of their names but the last part, in file order."""
+    groups: dict[str, list[TensorInfo]] = {}
+    for tensor in scan.tensors:
+        layer = tensor.name.rpartition(".")[0]
+        groups.setdefault(layer, []).append(
+            TensorInfo(
+                name=tensor.name,
+                dtype=tensor.dtype,
+                shape=tensor.shape,
+                nan=tensor.nan,
+                inf=tensor.inf,
+            )
+        )
+    return tuple(
+        LayerInfo(
+            name=name,
+            parameters=sum(math.prod(tensor.shape) for tensor in tensors),
+            tensors=tuple(tensors),
+        )
+        for name, tensors in groups.items()
+    )

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rnp_cli.scanning import guess
+
+Rnp = Callable[..., Any]
+
+EVIL = b"\x80\x02cos\nsystem\n(X\x04\x00\x00\x00exittR."
+
+
+@pytest.fixture
+def downloads(digits: Any, tmp_path: Path) -> Path:
+    """A folder with a model, one deeper down, and what is none."""
+    folder = tmp_path / "downloads"
+    (folder / "deeper").mkdir(parents=True)
+    shutil.copy(digits.model, folder / "one.pt")
+    shutil.copy(digits.model, folder / "deeper" / "two.pth")
+    (folder / "notes.txt").write_text("nothing")
+    return folder
+
+
+def test_a_scan_says_what_a_file_holds(rnp: Rnp, digits: Any) -> None:
+    run = rnp("scan", digits.model)
+
+    assert run.code == 0
+    for said in ("PyTorch zip", "ResNet-8", "layer1.0.conv1", "epoch", "57,991"):
+        assert said in run.out
+    assert "_rebuild_tensor_v2" in run.out
+    assert run.err == ""
+
+
+def test_json_is_whole_and_alone(rnp: Rnp, digits: Any) -> None:
+    run = rnp("scan", digits.model, "--format", "json")
+
+    (model,) = json.loads(run.out)["files"]
+    assert sum(len(layer["tensors"]) for layer in model["layers"]) == 44
+    assert sum(layer["parameters"] for layer in model["layers"]) == model["parameters"]
+    assert model["architecture"]["num_classes"] == 10
+    assert model["refusal"] is None
+
+
+def test_folders_are_searched(rnp: Rnp, downloads: Path) -> None:
+    run = rnp("scan", downloads, "--format", "json")
+
+    report = json.loads(run.out)
+    assert run.code == 0
+    assert [Path(f["path"]).name for f in report["files"]] == ["one.pt", "two.pth"]
+    assert report["other_files"] == 1
+    assert all(file["architecture"]["names"] for file in report["files"])
+
+
+def test_one_refused_file_decides_the_exit_code(rnp: Rnp, downloads: Path) -> None:
+    (downloads / "evil.pkl").write_bytes(EVIL)
+
+    run = rnp("scan", downloads)
+
+    assert run.code == 3
+    assert "os.system" in run.out
+    assert "Treat the file as an attack" in run.out
+    assert "3 scanned, 1 refused" in run.out
+
+
+@pytest.mark.parametrize("leads_to", ["one.pt", "deeper"])
+def test_a_link_is_not_followed_and_not_passed_over(
+    leads_to: str, rnp: Rnp, downloads: Path
+) -> None:
+    name = "link.pt" if leads_to == "one.pt" else "link"
+    (downloads / name).symlink_to(downloads / leads_to)
+
+    run = rnp("scan", downloads)
+
+    assert run.code == 3
+    assert "symbolic link" in run.out
+
+
+def test_a_hugging_face_folder_is_one_model(rnp: Rnp, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+    from torch import ones
+
+    folder = tmp_path / "hub"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"model_type": "resnet"}')
+    save_file({"fc.weight": ones(2, 2)}, folder / "model.safetensors")
+
+    alone = rnp("scan", folder, "--format", "json")
+    (folder / "pytorch_model.bin").write_bytes(EVIL)
+    beside = rnp("scan", folder, "--format", "json")
+
+    (model,) = json.loads(alone.out)["files"]
+    assert alone.code == 0
+    assert model["format"].startswith("Hugging Face folder")
+    assert beside.code == 3  # what lies beside the model is not passed over
+    assert len(json.loads(beside.out)["files"]) == 2
+
+
+@pytest.mark.parametrize("arguments", [[], ["missing.pt"], ["empty"]])
+def test_nothing_to_scan_is_a_usage_error(
+    arguments: list[str], rnp: Rnp, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+
+    assert rnp("scan", *arguments).code == 2
+
+
+def test_a_guess_that_fails_is_absent(
+    rnp: Rnp, digits: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guess, "_START", "raise SystemExit(1)")
+
+    run = rnp("scan", digits.model, "--format", "json")
+
+    assert run.code == 0
+    assert json.loads(run.out)["files"][0]["architecture"] is None
+
+
+def test_a_guess_that_takes_long_is_given_up(
+    rnp: Rnp, digits: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guess, "_START", "import time; time.sleep(60)")
+    monkeypatch.setattr(guess, "_SECONDS", 0.2)
+
+    assert rnp("scan", digits.model).code == 0
+
+
+def test_more_tensors_than_any_network_are_not_guessed(
+    rnp: Rnp, digits: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guess, "_MOST_TENSORS", 43)
+
+    run = rnp("scan", digits.model, "--format", "json")
+
+    assert json.loads(run.out)["files"][0]["architecture"] is None
+
+
+def test_absurd_shapes_are_no_network(rnp: Rnp, tmp_path: Path) -> None:
+    path = tmp_path / "empty.safetensors"
+    shape = [0, 1 << 62, 1 << 62]
+    entry = {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}
+    header = json.dumps({"w": entry, "v": {**entry, "shape": [0]}}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+
+    run = rnp("scan", path)
+
+    assert run.code in (0, 3)
+    assert "Traceback" not in run.err
+
+
+def test_a_scan_needs_no_torch(digits: Any, tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "sys.argv = ['rnp', *sys.argv[1:]]\n"
+        "from rnp_cli.cli import main\n"
+        "try: main()\n"
+        "finally: print('torch' in sys.modules, 'numpy' in sys.modules)\n"
+    )
+    command = [sys.executable, "-W", "error", "-c", code, "scan", str(digits.model)]
+
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+
+    assert ended.stdout.endswith("False False\n")
+    assert "ResNet-8" in ended.stdout
