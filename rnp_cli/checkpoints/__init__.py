@@ -10,18 +10,24 @@ if TYPE_CHECKING:
     from rnp_cli.checkpoints.header import read_safetensors_metadata
     from rnp_cli.checkpoints.limits import LoadLimits
     from rnp_cli.checkpoints.read import read_checkpoint
+    from rnp_cli.checkpoints.scan import Scan
+    from rnp_cli.checkpoints.scan_model import scan_file
 
 __all__ = [
     "Checkpoint",
     "LoadLimits",
+    "Scan",
     "read_checkpoint",
     "read_safetensors_metadata",
+    "scan_file",
 ]
 
 _HOME = {
     "Checkpoint": "rnp_cli.checkpoints.checkpoint",
     "LoadLimits": "rnp_cli.checkpoints.limits",
+    "Scan": "rnp_cli.checkpoints.scan",
     "read_checkpoint": "rnp_cli.checkpoints.read",
+    "scan_file": "rnp_cli.checkpoints.scan_model",
     "read_safetensors_metadata": "rnp_cli.checkpoints.header",
 }
 

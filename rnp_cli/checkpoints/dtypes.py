@@ -75,3 +75,9 @@ SAFETENSORS_DTYPES: dict[str, DType] = {
     "F64": DTYPES["float64"],
     "C64": DTYPES["complex64"],
 }
+
+# Between the reader and us: the format has no code for the widest complex numbers.
+HANDOVER_DTYPES: dict[str, DType] = {
+    **SAFETENSORS_DTYPES,
+    "C128": DTYPES["complex128"],
+}

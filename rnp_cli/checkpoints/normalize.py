@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from rnp_cli.checkpoints.limits import LoadLimits
 from rnp_cli.checkpoints.module_tree import is_module, module_tensors
+from rnp_cli.checkpoints.origin import origin_of
 from rnp_cli.checkpoints.records import Stub, TensorRecord
 from rnp_cli.checkpoints.refusals import listed, over_limit, quote, unsupported
 from rnp_cli.checkpoints.tensor_names import check_name
@@ -38,14 +39,15 @@ def find_weights(root: object, limits: LoadLimits) -> Weights:
 
     Raises InputRefused where nothing holds named tensors.
     """
-    path, tensors, rivals = _largest(root, limits)
+    origin = origin_of(root)
+    path, tensors, rivals = _largest(root, origin.inside, limits)
     for name in tensors:
         check_name(name, limits)
-    prefix = ""
-    while part := next((p for p in _PREFIXES if _all_start(tensors, p)), None):
+    prefix, prefixes = "", (*_PREFIXES, *origin.prefixes)
+    while part := next((p for p in prefixes if _all_start(tensors, p)), None):
         prefix += part
         tensors = {name.removeprefix(part): t for name, t in tensors.items()}
-    findings = []
+    findings = [*origin.findings]
     if rivals:
         findings.append(
             f"{quote('.'.join(path))} was taken for the weights; equally large: "
@@ -61,12 +63,15 @@ def find_weights(root: object, limits: LoadLimits) -> Weights:
 
 
 def _largest(
-    root: object, limits: LoadLimits
+    root: object, inside: Path, limits: LoadLimits
 ) -> tuple[Path, dict[str, TensorRecord], list[Path]]:
     best: dict[str, TensorRecord] = {}
     best_path: Path = ()
     rivals: list[Path] = []
-    waiting: deque[tuple[Path, object]] = deque([((), root)])
+    start = root
+    for step in inside:
+        start = _named_children(start)[step]
+    waiting: deque[tuple[Path, object]] = deque([(inside, start)])
     seen: set[int] = set()
     while waiting:
         path, value = waiting.popleft()

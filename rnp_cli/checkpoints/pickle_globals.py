@@ -6,18 +6,18 @@ whether the file is refused, mentioned or passed in silence.
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 
 from rnp_cli.checkpoints.dtypes import DTYPES
 from rnp_cli.checkpoints.records import Global
 
 
-class Severity(Enum):
+class Severity(StrEnum):
     """What naming a global says about a weights file."""
 
     HARMLESS = "harmless"
     UNKNOWN = "unknown"
-    GADGET = "known code-execution gadget"
+    GADGET = "gadget"  # known to execute code
 
 
 def _words(text: str) -> frozenset[str]:
@@ -92,6 +92,7 @@ _HARMLESS = _words("""
     datetime.timedelta decimal.Decimal fractions.Fraction numpy.dtype numpy.ndarray
     numpy.core.multiarray._reconstruct numpy.core.multiarray.scalar
     numpy._core.multiarray._reconstruct numpy._core.multiarray.scalar
+    numpy.core.numeric._frombuffer numpy._core.numeric._frombuffer
     pathlib.Path pathlib.PosixPath pathlib.PurePath pathlib.PurePosixPath
     pathlib.PureWindowsPath pathlib.WindowsPath torch.Size torch.Tensor torch.device
     torch._tensor.Tensor torch.nn.parameter.Buffer torch.nn.parameter.Parameter

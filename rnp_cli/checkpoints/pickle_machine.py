@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from rnp_cli.checkpoints.limits import LoadLimits
+from rnp_cli.checkpoints.named_code import NamedCode
 from rnp_cli.checkpoints.nesting import refuse_deep_nesting
 from rnp_cli.checkpoints.pickle_calls import construct, storage_of, storage_view
 from rnp_cli.checkpoints.pickle_decoder import PickleBytes, opcodes
-from rnp_cli.checkpoints.pickle_globals import Severity, severity
 from rnp_cli.checkpoints.pickle_opcodes import HANDLERS
 from rnp_cli.checkpoints.records import Global, StorageRecord, TensorRecord
 from rnp_cli.checkpoints.refusals import hostile, malformed, over_limit, quote
@@ -21,31 +21,32 @@ from rnp_cli.checkpoints.refusals import hostile, malformed, over_limit, quote
 
 @dataclass(frozen=True)
 class Unpickled:
-    """A pickle's object tree, the storages it refers to, the names it names."""
+    """A pickle's object tree, and the storages it refers to."""
 
     root: object
     storages: dict[str, StorageRecord]
-    named: dict[Global, Severity]
 
 
-def unpickle_inertly(file: PickleBytes, limits: LoadLimits) -> Unpickled:
-    """Interpret one pickle up to its STOP; raises InputRefused."""
-    machine = PickleMachine(limits)
+def unpickle_inertly(
+    file: PickleBytes, limits: LoadLimits, named: NamedCode
+) -> Unpickled:
+    """Interpret one pickle up to its STOP, noting every name; raises InputRefused."""
+    machine = PickleMachine(limits, named)
     root = machine.run(file)
     refuse_deep_nesting(root, limits)
-    return Unpickled(root, machine.storages, machine.named)
+    return Unpickled(root, machine.storages)
 
 
 class PickleMachine:
     """Stack, marks and memo of one pickle."""
 
-    def __init__(self, limits: LoadLimits) -> None:
+    def __init__(self, limits: LoadLimits, named: NamedCode) -> None:
         self.limits = limits
+        self.named = named
         self.stack: list[object] = []
         self.marks: list[list[object]] = []
         self.memo: dict[int, object] = {}
         self.storages: dict[str, StorageRecord] = {}
-        self.named: dict[Global, Severity] = {}
         self.tensor_count = 0
 
     def run(self, file: PickleBytes) -> object:
@@ -109,17 +110,10 @@ class PickleMachine:
         return self.memo[index]
 
     def name(self, module: object, name: object) -> Global:
-        """Record a name; raises InputRefused where it is a known gadget."""
+        """Note a class or function by its name; what it says is judged later."""
         if not isinstance(module, str) or not isinstance(name, str):
             raise malformed("A pickle names a class by something that is no text.")
-        named = Global(module, name)
-        self.named[named] = verdict = severity(named)
-        if verdict is Severity.GADGET:
-            raise hostile(
-                f"It names {quote(str(named))}, which a weights file never needs; "
-                "nothing was executed."
-            )
-        return named
+        return self.named.note(Global(module, name))
 
     def call(self, function: object, args: object) -> object:
         """Record a call, or interpret it where it rebuilds a tensor."""

@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from rnp_cli.checkpoints.anonymous_file import anonymous_file
 from rnp_cli.checkpoints.checkpoint import Checkpoint
+from rnp_cli.checkpoints.fold import fold
 from rnp_cli.checkpoints.limits import DEFAULT_LIMITS, LoadLimits
-from rnp_cli.checkpoints.masks import fold_masks
-from rnp_cli.checkpoints.normalize import find_weights
-from rnp_cli.checkpoints.records import Contents
-from rnp_cli.checkpoints.refusals import hostile, quote
-from rnp_cli.checkpoints.safetensors import read_safetensors
-from rnp_cli.checkpoints.sniff import Kind, sniff
-from rnp_cli.checkpoints.source import Source, open_regular
-from rnp_cli.checkpoints.tensors import make_tensors, refuse_broken_values
-from rnp_cli.checkpoints.torch_legacy import read_torch_legacy
-from rnp_cli.checkpoints.torch_zip import read_torch_zip
+from rnp_cli.checkpoints.model_files import find_files, joined
+from rnp_cli.checkpoints.reader_process import read_in_process
+from rnp_cli.checkpoints.refusals import over_limit, quote
+from rnp_cli.checkpoints.source import open_regular
+from rnp_cli.checkpoints.tensors import map_tensors
 from rnp_cli.errors import InputRefused
 
-Reader = Callable[[Source, LoadLimits], Contents]
+if TYPE_CHECKING:
+    from torch import Tensor
 
-READERS: dict[Kind, Reader] = {
-    Kind.ZIP: read_torch_zip,
-    Kind.PICKLE: read_torch_legacy,
-    Kind.SAFETENSORS: read_safetensors,
-}
+    from rnp_cli.checkpoints.scan import Scan
 
 
 def read_checkpoint(path: Path, limits: LoadLimits = DEFAULT_LIMITS) -> Checkpoint:
     """Read the weights of an untrusted model file without executing any of it.
 
+    ``path`` is a file, or a Hugging Face folder. The file is read by a process of its
+    own, without rights; this one takes the tensors from it.
     Raises InputRefused, with a next step, for whatever is hostile, damaged, too
     large or unknown, and UsageError where there is no file.
     """
@@ -42,33 +38,37 @@ def read_checkpoint(path: Path, limits: LoadLimits = DEFAULT_LIMITS) -> Checkpoi
 
 
 def _read(path: Path, limits: LoadLimits) -> Checkpoint:
-    with open_regular(path, limits) as file:
-        kind = sniff(file)
-        findings = _suffix_findings(path, kind)
-        source = file.load()
-    contents = READERS[kind](source, limits)
-    weights = find_weights(contents.root, limits)
-    state_dict = make_tensors(weights.tensors, contents, limits)
-    refuse_broken_values(state_dict)
-    state_dict, mask_count = fold_masks(state_dict)
-    if mask_count:
-        findings.append(f"folded {mask_count} pruning masks into their weights")
+    model = find_files(path, limits)
+    scans: list[Scan] = []
+    state_dict: dict[str, Tensor] = {}
+    for part in model.files:
+        scan, tensors = _read_file(part, limits, follows_links=model.folder is None)
+        scans.append(scan)
+        if sum(scan.size for scan in scans) > limits.max_tensor_bytes:
+            raise over_limit("Its files are too large together.")
+        state_dict |= tensors
+    scan = joined(model, scans)
+    state_dict, folded = fold(state_dict)
     return Checkpoint(
         state_dict=state_dict,
-        format=contents.format,
-        sha256=source.sha256,
-        size=source.size,
-        wrapper=weights.wrapper,
-        prefix=weights.prefix,
-        dropped=weights.dropped,
-        findings=(*findings, *contents.findings, *weights.findings),
+        format=scan.format,
+        sha256=scan.sha256,
+        size=scan.size,
+        wrapper=scan.wrapper,
+        prefix=scan.prefix,
+        dropped=scan.dropped,
+        findings=(*scan.findings, *folded),
     )
 
 
-def _suffix_findings(path: Path, kind: Kind) -> list[str]:
-    is_named_safe = path.suffix.lower() == ".safetensors"
-    if is_named_safe and kind is not Kind.SAFETENSORS:
-        raise hostile("It is named .safetensors but holds a pickle.")
-    if kind is Kind.SAFETENSORS and not is_named_safe:
-        return [f"the suffix {quote(path.suffix)} hides a safetensors file"]
-    return []
+def _read_file(
+    path: Path, limits: LoadLimits, *, follows_links: bool
+) -> tuple[Scan, dict[str, Tensor]]:
+    with (
+        open_regular(path, limits, follows_links=follows_links) as file,
+        anonymous_file() as output,
+    ):
+        scan = read_in_process(file, path.suffix, limits, tensors=output)
+        if scan.refusal is not None:
+            raise InputRefused(scan.refusal.message, hint=scan.refusal.hint)
+        return scan, map_tensors(output, scan, limits)

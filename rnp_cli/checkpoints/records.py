@@ -76,7 +76,7 @@ class TensorRecord:
 class Span:
     """Where the bytes of one storage lie in memory."""
 
-    buffer: mmap | bytearray
+    buffer: mmap | bytearray | bytes
     start: int
     nbytes: int
 

@@ -5,12 +5,13 @@ Every string that comes from a file passes through ``quote`` before it is shown.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rnp_cli.errors import InputRefused
 
 _SHOWN_CHARACTERS = 80
 _SHOWN_NAMES = 8
+_SHOWN_TENSORS = 5
 
 
 def quote(value: object) -> str:
@@ -72,4 +73,24 @@ def unsupported(what: str, hint: str = "") -> InputRefused:
         hint=hint
         or "Load it where it was made and save model.state_dict() with "
         "safetensors.torch.save_file.",
+    )
+
+
+def broken_values(names: Sequence[str]) -> InputRefused:
+    """Say which tensors are NaN or infinite, or hold a bool that is neither."""
+    shown = ", ".join(quote(name) for name in names[:_SHOWN_TENSORS])
+    return unsupported(
+        f"{len(names)} tensors hold NaN, infinite or impossible values: {shown}.",
+        "Such a model computes nothing useful. Ask for a checkpoint from before its "
+        "training diverged.",
+    )
+
+
+def reader_died(how: str) -> InputRefused:
+    """Say that the process that reads the file did not come to a sound end."""
+    return InputRefused(
+        f"The process that reads it {how}.",
+        hint="The file is malformed, hostile or far larger than a classifier's "
+        "weights; nothing was executed in this process. Ask the provider for the bare "
+        "weights as safetensors.",
     )

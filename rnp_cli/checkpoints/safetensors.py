@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from rnp_cli.checkpoints.header import header_length, parse_header
 from rnp_cli.checkpoints.limits import LoadLimits
+from rnp_cli.checkpoints.named_code import NamedCode
 from rnp_cli.checkpoints.records import Contents, Span, StorageRecord
 from rnp_cli.checkpoints.source import Source
 from rnp_cli.checkpoints.views import view_of
 
 
-def read_safetensors(source: Source, limits: LoadLimits) -> Contents:
+def read_safetensors(source: Source, limits: LoadLimits, named: NamedCode) -> Contents:
     """Turn a safetensors file into records; raises InputRefused."""
     length = header_length(source.data[:8], source.size, limits)
     header = parse_header(source.data[8 : 8 + length], source.size, limits)

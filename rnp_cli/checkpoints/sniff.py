@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 from rnp_cli.checkpoints.refusals import malformed, unsupported
-from rnp_cli.checkpoints.source import RegularFile
+from rnp_cli.checkpoints.source import RegularFile, Source
 
 _HEAD_BYTES = 512
 _TAIL_BYTES = 22 + (1 << 16)  # a zip's end record with the longest comment
@@ -14,9 +14,27 @@ _TAIL_BYTES = 22 + (1 << 16)  # a zip's end record with the longest comment
 class Kind(Enum):
     """A family of files that has a reader here."""
 
-    ZIP = "zip"
+    ZIP = "zip archive"
     PICKLE = "pickle"
     SAFETENSORS = "safetensors"
+
+
+_PICKLED = frozenset({Kind.ZIP, Kind.PICKLE})
+_SUFFIXES = {
+    ".safetensors": frozenset({Kind.SAFETENSORS}),
+    **dict.fromkeys((".pt", ".pth", ".tar", ".th", ".ckpt", ".bin"), _PICKLED),
+    **dict.fromkeys((".pkl", ".pickle", ".p"), _PICKLED),
+    **dict.fromkeys((".pt2", ".ptc", ".zip", ".ts"), frozenset({Kind.ZIP})),
+    **dict.fromkeys(
+        (".onnx", ".h5", ".keras", ".npy", ".npz", ".gguf", ".tflite", ".json"),
+        frozenset[Kind](),
+    ),
+}
+
+
+def suffix_agrees(suffix: str, kind: Kind) -> bool:
+    """Whether a file of that name may be of that kind; unknown names may be any."""
+    return kind in _SUFFIXES.get(suffix.lower(), frozenset(Kind))
 
 
 _UNPACK = "Unpack it and give the model file inside."
@@ -55,7 +73,7 @@ _ONNX_FIELDS = {
 }  # tags that follow ir_version
 
 
-def sniff(file: RegularFile) -> Kind:
+def sniff(file: RegularFile | Source) -> Kind:
     """Say which reader the file needs; refuse by name what has none."""
     head = file.read_at(0, _HEAD_BYTES)
     if head.startswith(b"PK\x03\x04"):

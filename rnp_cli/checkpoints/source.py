@@ -15,11 +15,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import FileIO
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rnp_cli.checkpoints.limits import LoadLimits
 from rnp_cli.checkpoints.refusals import malformed, over_limit, quote, unsupported
 from rnp_cli.errors import InputRefused, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path  # the reader's process starts faster without
 
 _KINDS = {
     stat.S_IFDIR: "a directory",
@@ -27,6 +30,7 @@ _KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
     stat.S_IFSOCK: "a socket",
+    stat.S_IFLNK: "a symbolic link",
 }
 
 
@@ -38,6 +42,10 @@ class Source:
     size: int
     sha256: str
 
+    def read_at(self, offset: int, count: int) -> bytes:
+        """At most ``count`` bytes from ``offset`` on; fewer at the file's end."""
+        return self.data[offset : offset + count]
+
 
 class RegularFile:
     """An open regular file of bounded size."""
@@ -45,6 +53,11 @@ class RegularFile:
     def __init__(self, file: FileIO, size: int) -> None:
         self._file = file
         self.size = size
+
+    def fileno(self) -> int:
+        """Its descriptor, for the process that reads it; the position is at 0."""
+        self._file.seek(0)
+        return self._file.fileno()
 
     def read_at(self, offset: int, count: int) -> bytes:
         """At most ``count`` bytes from ``offset`` on; fewer at the file's end."""
@@ -70,7 +83,9 @@ class RegularFile:
 
 
 @contextmanager
-def open_regular(path: Path, limits: LoadLimits) -> Iterator[RegularFile]:
+def open_regular(
+    path: Path, limits: LoadLimits, *, follows_links: bool = True
+) -> Iterator[RegularFile]:
     """Open a regular, non-empty file without ever blocking on what is not one.
 
     Raises UsageError where there is no file, InputRefused where it is unsuitable.
@@ -78,8 +93,10 @@ def open_regular(path: Path, limits: LoadLimits) -> Iterator[RegularFile]:
     flags = os.O_RDONLY
     for name in ("O_NONBLOCK", "O_CLOEXEC", "O_NOCTTY", "O_BINARY"):
         flags |= getattr(os, name, 0)
+    if not follows_links:
+        flags |= getattr(os, "O_NOFOLLOW", 0)
     try:
-        _check(path.stat(), limits)
+        _check(path.stat(follow_symlinks=follows_links), limits)
         descriptor = os.open(path, flags)
     except FileNotFoundError:
         raise UsageError(

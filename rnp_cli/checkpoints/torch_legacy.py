@@ -3,35 +3,31 @@
 from __future__ import annotations
 
 import struct
-from mmap import mmap
 
 from rnp_cli.checkpoints.limits import LoadLimits
-from rnp_cli.checkpoints.pickle_findings import unknown_names
+from rnp_cli.checkpoints.named_code import NamedCode
 from rnp_cli.checkpoints.pickle_machine import unpickle_inertly
+from rnp_cli.checkpoints.plain_pickle import read_plain_pickle
 from rnp_cli.checkpoints.records import Contents, Span, StorageRecord
-from rnp_cli.checkpoints.refusals import malformed, quote, unsupported
+from rnp_cli.checkpoints.refusals import malformed, quote
 from rnp_cli.checkpoints.source import Source
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
-_ALIGNMENT = 8
 
 
-def read_torch_legacy(source: Source, limits: LoadLimits) -> Contents:
+def read_torch_legacy(source: Source, limits: LoadLimits, named: NamedCode) -> Contents:
     """Turn a legacy torch file into records; raises InputRefused."""
     data = source.data
     data.seek(0)
-    if _plain(data, limits) != _MAGIC:
-        raise unsupported(
-            "It is a plain pickle, not a file that torch.save wrote.",
-            "Load it where it was made and save model.state_dict() with torch.save "
-            "or as safetensors.",
-        )
-    if _plain(data, limits) != _PROTOCOL:
+    first = unpickle_inertly(data, limits, named).root
+    if first != _MAGIC:
+        return read_plain_pickle(first, source, limits)
+    if unpickle_inertly(data, limits, named).root != _PROTOCOL:
         raise malformed("It names an unknown version of the legacy torch format.")
-    unpickle_inertly(data, limits)  # facts about the machine that wrote it
-    pickled = unpickle_inertly(data, limits)
-    keys = unpickle_inertly(data, limits).root
+    unpickle_inertly(data, limits, named)  # facts about the machine that wrote it
+    pickled = unpickle_inertly(data, limits, named)
+    keys = unpickle_inertly(data, limits, named).root
     if (
         not isinstance(keys, list)
         or not all(isinstance(key, str) for key in keys)
@@ -43,13 +39,7 @@ def read_torch_legacy(source: Source, limits: LoadLimits) -> Contents:
         format="PyTorch legacy pickle",
         root=pickled.root,
         storages=_storages(source, data.tell(), keys, pickled.storages),
-        findings=unknown_names(pickled.named),
     )
-
-
-def _plain(data: mmap, limits: LoadLimits) -> int | None:
-    value = unpickle_inertly(data, limits).root
-    return value if isinstance(value, int) else None
 
 
 def _storages(
@@ -70,10 +60,7 @@ def _storages(
         position += 8
         if position + record.nbytes > source.size:
             raise malformed("The file is truncated: a storage ends early.")
-        # Moved over its own count, which was read: aligned bytes need no second copy.
-        start = position - position % _ALIGNMENT
-        source.data.move(start, position, record.nbytes)
-        spans[key] = Span(buffer=source.data, start=start, nbytes=record.nbytes)
+        spans[key] = Span(buffer=source.data, start=position, nbytes=record.nbytes)
         position += record.nbytes
     if position != source.size:
         raise malformed(f"{source.size - position:,} bytes follow the last storage.")

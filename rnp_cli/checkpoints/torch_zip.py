@@ -6,24 +6,27 @@ from collections.abc import Mapping
 from io import BytesIO
 
 from rnp_cli.checkpoints.limits import LoadLimits
-from rnp_cli.checkpoints.pickle_findings import unknown_names
+from rnp_cli.checkpoints.named_code import NamedCode
 from rnp_cli.checkpoints.pickle_machine import unpickle_inertly
 from rnp_cli.checkpoints.records import Contents, Span
 from rnp_cli.checkpoints.refusals import malformed, quote, unsupported
 from rnp_cli.checkpoints.source import Source
+from rnp_cli.checkpoints.torch_export import is_exported, read_exported
 from rnp_cli.checkpoints.zip_directory import Member, read_directory
 from rnp_cli.checkpoints.zip_members import check_unread, member_bytes, member_span
 
 _BYTE_ORDERS = {b"little": False, b"big": True}
 
 
-def read_torch_zip(source: Source, limits: LoadLimits) -> Contents:
+def read_torch_zip(source: Source, limits: LoadLimits, named: NamedCode) -> Contents:
     """Turn a zip archive into records; raises InputRefused."""
     members = read_directory(source, limits)
+    if is_exported(members):
+        return read_exported(source, members, limits)
     root = _root(members)
     pickle_name, order_name = f"{root}/data.pkl", f"{root}/byteorder"
     pickled = unpickle_inertly(
-        BytesIO(member_bytes(source, members[pickle_name])), limits
+        BytesIO(member_bytes(source, members[pickle_name])), limits, named
     )
     order = b"little"
     if order_name in members:
@@ -41,6 +44,9 @@ def read_torch_zip(source: Source, limits: LoadLimits) -> Contents:
                 f"has {member.size:,}."
             )
         storages[key] = member_span(source, member)
+    for name, member in members.items():  # what TorchScript keeps beside the weights
+        if name.endswith(".pkl") and name != pickle_name:
+            unpickle_inertly(BytesIO(member_bytes(source, member)), limits, named)
     read = {pickle_name, order_name, *(f"{root}/data/{key}" for key in storages)}
     check_unread(source, [m for m in members.values() if m.name not in read])
     return Contents(
@@ -48,7 +54,6 @@ def read_torch_zip(source: Source, limits: LoadLimits) -> Contents:
         root=pickled.root,
         storages=storages,
         is_big_endian=_BYTE_ORDERS[order],
-        findings=unknown_names(pickled.named),
     )
 
 
@@ -58,14 +63,6 @@ def _root(members: Mapping[str, Member]) -> str:
     root = next(iter(roots))
     if len(roots) == 1 and f"{root}/data.pkl" in members:
         return root
-    inner = {name.partition("/")[2] for name in members}
-    if inner & {"archive_format", "models/model.json"} or any(
-        name.startswith("serialized_exported_program") for name in members
-    ):
-        raise unsupported(
-            "It is a torch.export archive (.pt2), which is not supported yet.",
-            "Save the program's state_dict with safetensors.torch.save_file.",
-        )
     if any(name.endswith(".npy") for name in members):
         raise unsupported("It is a NumPy archive (.npz).")
     if any(name.endswith(".h5") for name in members):

@@ -9,10 +9,22 @@ from crafting import GOOD_LEGACY, GOOD_ZIP, entry, safetensors
 from hostile import HOSTILE, Hostile
 
 from rnp_cli.checkpoints import read_checkpoint
+from rnp_cli.checkpoints.examine import examine
+from rnp_cli.checkpoints.limits import DEFAULT_LIMITS
+from rnp_cli.checkpoints.source import open_regular
 from rnp_cli.errors import InputRefused
 
 GOOD_SAFETENSORS = safetensors({"fc.weight": entry()})
 GOOD = {"zip": GOOD_ZIP, "legacy": GOOD_LEGACY, "safetensors": GOOD_SAFETENSORS}
+
+
+def is_refused(path: Path) -> bool:
+    """Read in this process: what is asserted is that nothing else is ever raised."""
+    try:
+        with open_regular(path, DEFAULT_LIMITS) as file:
+            return examine(file, path.suffix, DEFAULT_LIMITS).refusal is not None
+    except InputRefused:
+        return True
 
 
 @pytest.mark.parametrize("case", HOSTILE, ids=lambda case: case.name)
@@ -59,10 +71,7 @@ def test_mutated_files_are_read_or_refused(kind: str, tmp_path: Path) -> None:
         for _ in range(dice.randint(1, 4)):
             content[dice.randrange(len(content))] = dice.randrange(256)
         path.write_bytes(content[: dice.choice((None, dice.randrange(1, 400)))])
-        try:
-            read_checkpoint(path)
-        except InputRefused:
-            refused += 1
+        refused += is_refused(path)
 
     assert refused > 200
 
@@ -72,5 +81,4 @@ def test_every_truncation_is_refused(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     for length in range(len(GOOD[kind])):
         path.write_bytes(GOOD[kind][:length])
-        with pytest.raises(InputRefused):
-            read_checkpoint(path)
+        assert is_refused(path)
