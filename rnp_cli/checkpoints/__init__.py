@@ -9,12 +9,14 @@ if TYPE_CHECKING:
     from rnp_cli.checkpoints.checkpoint import Checkpoint
     from rnp_cli.checkpoints.header import read_safetensors_metadata
     from rnp_cli.checkpoints.limits import LoadLimits
+    from rnp_cli.checkpoints.onnx_metadata import read_onnx_metadata
     from rnp_cli.checkpoints.read import read_checkpoint
 
 __all__ = [
     "Checkpoint",
     "LoadLimits",
     "read_checkpoint",
+    "read_onnx_metadata",
     "read_safetensors_metadata",
 ]
 
@@ -22,6 +24,7 @@ _HOME = {
     "Checkpoint": "rnp_cli.checkpoints.checkpoint",
     "LoadLimits": "rnp_cli.checkpoints.limits",
     "read_checkpoint": "rnp_cli.checkpoints.read",
+    "read_onnx_metadata": "rnp_cli.checkpoints.onnx_metadata",
     "read_safetensors_metadata": "rnp_cli.checkpoints.header",
 }
 

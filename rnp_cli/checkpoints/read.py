@@ -8,7 +8,8 @@ from pathlib import Path
 from rnp_cli.checkpoints.checkpoint import Checkpoint
 from rnp_cli.checkpoints.limits import DEFAULT_LIMITS, LoadLimits
 from rnp_cli.checkpoints.masks import fold_masks
-from rnp_cli.checkpoints.normalize import find_weights
+from rnp_cli.checkpoints.normalize import all_weights, find_weights
+from rnp_cli.checkpoints.onnx import read_onnx
 from rnp_cli.checkpoints.records import Contents
 from rnp_cli.checkpoints.refusals import hostile, quote
 from rnp_cli.checkpoints.safetensors import read_safetensors
@@ -25,6 +26,7 @@ READERS: dict[Kind, Reader] = {
     Kind.ZIP: read_torch_zip,
     Kind.PICKLE: read_torch_legacy,
     Kind.SAFETENSORS: read_safetensors,
+    Kind.ONNX: read_onnx,
 }
 
 
@@ -47,10 +49,15 @@ def _read(path: Path, limits: LoadLimits) -> Checkpoint:
         findings = _suffix_findings(path, kind)
         source = file.load()
     contents = READERS[kind](source, limits)
-    weights = find_weights(contents.root, limits)
+    if contents.graph is None:
+        weights = find_weights(contents.root, limits)
+    else:
+        weights = all_weights(contents.root)
     state_dict = make_tensors(weights.tensors, contents, limits)
     refuse_broken_values(state_dict)
-    state_dict, mask_count = fold_masks(state_dict)
+    mask_count = 0
+    if contents.graph is None:
+        state_dict, mask_count = fold_masks(state_dict)
     if mask_count:
         findings.append(f"folded {mask_count} pruning masks into their weights")
     return Checkpoint(
@@ -62,6 +69,7 @@ def _read(path: Path, limits: LoadLimits) -> Checkpoint:
         prefix=weights.prefix,
         dropped=weights.dropped,
         findings=(*findings, *contents.findings, *weights.findings),
+        graph=contents.graph,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from mmap import mmap
 
 from rnp_cli.checkpoints.dtypes import DType
+from rnp_cli.graph import OnnxGraph
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ class Contents:
     storages: Mapping[str, Span]
     is_big_endian: bool = False
     findings: tuple[str, ...] = ()
+    graph: OnnxGraph | None = None  # where the file has one
 
 
 def children(value: object) -> Iterator[object]:

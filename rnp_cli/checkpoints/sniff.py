@@ -17,6 +17,7 @@ class Kind(Enum):
     ZIP = "zip"
     PICKLE = "pickle"
     SAFETENSORS = "safetensors"
+    ONNX = "onnx"
 
 
 _UNPACK = "Unpack it and give the model file inside."
@@ -68,14 +69,12 @@ def sniff(file: RegularFile) -> Kind:
     if head[8:9] == b"{":
         return Kind.SAFETENSORS
     if head[:1] == b"\x08" and head[1:2] < b"\x20" and head[2:3] in _ONNX_FIELDS:
-        raise unsupported(
-            "It is an ONNX model, which is not supported yet.",
-            "Give the PyTorch or safetensors file that it was exported from.",
-        )
+        return Kind.ONNX
     tail = file.read_at(max(0, file.size - _TAIL_BYTES), _TAIL_BYTES)
     if b"PK\x05\x06" in tail:
         raise malformed("It is a zip archive with foreign bytes before its start.")
     raise unsupported(
         "It is no model file that is known here.",
-        "PyTorch files (.pt, .pth) and safetensors are read, whatever their name.",
+        "PyTorch files (.pt, .pth), safetensors and ONNX are read, whatever their "
+        "name.",
     )
