@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 MIN_OPSET, MAX_OPSET = 9, 25
 _MAX_COUNT = 1 << 20
-_MAX_INPUTS = 1024
+_MAX_INPUTS = 256
 
 Check = Callable[[object], bool]
 
