@@ -35,10 +35,8 @@ def module_of(path: Path) -> nn.Module:
     return load(identify(read.state_dict, graph=read.graph), read.state_dict)
 
 
-@pytest.fixture
-def digits(tmp_path: Path) -> Path:
-    """The example's network as ONNX, its BatchNorm layers kept as they are."""
-    path = tmp_path / "digits.onnx"
+def exported(folder: Path, training: torch.onnx.TrainingMode) -> Path:
+    path = folder / "digits.onnx"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations within the exporter
         torch.onnx.export(
@@ -46,11 +44,17 @@ def digits(tmp_path: Path) -> Path:
             (torch.rand(2, 1, 8, 8),),
             path,
             dynamo=False,
-            training=torch.onnx.TrainingMode.PRESERVE,
+            training=training,
             input_names=["images"],
             dynamic_axes={"images": {0: "batch"}},
         )
     return path
+
+
+@pytest.fixture
+def digits(tmp_path: Path) -> Path:
+    """The example's network as ONNX, its BatchNorm layers kept as they are."""
+    return exported(tmp_path, torch.onnx.TrainingMode.PRESERVE)
 
 
 def test_an_onnx_model_is_sanitized_to_an_onnx_model(
@@ -68,6 +72,7 @@ def test_an_onnx_model_is_sanitized_to_an_onnx_model(
 
     assert report["model"]["matched_by"] == "graph"
     assert report["pruned"]
+    assert not any("BatchNorm" in note for note in report["not_checked"])
     assert report["output"]["file"] == written.name
     metadata = read_onnx_metadata(written)
     assert metadata["rnp_input_sha256"] == report["model"]["sha256"]
@@ -110,3 +115,13 @@ def test_inspecting_an_onnx_model_that_rnp_did_not_write(digits: Path) -> None:
 
     assert run.exit_code == 3
     assert "Traceback" not in run.output
+
+
+def test_a_graph_whose_batch_norms_were_folded_is_called_one(tmp_path: Path) -> None:
+    model = exported(tmp_path, torch.onnx.TrainingMode.EVAL)
+    request = SanitizeRequest(model=model, clean_dir=DIGITS / "clean")
+
+    result = sanitize(request)
+
+    assert any("BatchNorm" in note for note in result.report.not_checked)
+    assert list(tmp_path.iterdir()) == [model]
