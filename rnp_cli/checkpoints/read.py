@@ -29,6 +29,8 @@ READERS: dict[Kind, Reader] = {
     Kind.ONNX: read_onnx,
 }
 
+_NAMED = {".safetensors": Kind.SAFETENSORS, ".onnx": Kind.ONNX}
+
 
 def read_checkpoint(path: Path, limits: LoadLimits = DEFAULT_LIMITS) -> Checkpoint:
     """Read the weights of an untrusted model file without executing any of it.
@@ -74,9 +76,13 @@ def _read(path: Path, limits: LoadLimits) -> Checkpoint:
 
 
 def _suffix_findings(path: Path, kind: Kind) -> list[str]:
-    is_named_safe = path.suffix.lower() == ".safetensors"
-    if is_named_safe and kind is not Kind.SAFETENSORS:
-        raise hostile("It is named .safetensors but holds a pickle.")
-    if kind is Kind.SAFETENSORS and not is_named_safe:
-        return [f"the suffix {quote(path.suffix)} hides a safetensors file"]
+    suffix = path.suffix.lower()
+    named = _NAMED.get(suffix, kind)
+    if named is Kind.SAFETENSORS and kind is not named:
+        held = "an ONNX model" if kind is Kind.ONNX else "a pickle"
+        raise hostile(f"It is named .safetensors but holds {held}.")
+    if kind in _NAMED.values() and _NAMED.get(suffix) is not kind:
+        return [f"the suffix {quote(path.suffix)} hides a file of kind {kind.value}"]
+    if named is not kind:
+        return [f"the suffix {quote(path.suffix)} is that of another kind of file"]
     return []

@@ -203,3 +203,25 @@ def test_mutated_models_are_read_or_refused(tmp_path: Path) -> None:
             refused += 1
 
     assert refused > 300
+
+
+def test_a_suffix_that_hides_an_onnx_model_is_a_finding(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    path.write_bytes(GOOD)
+
+    assert "onnx" in read_checkpoint(path).findings[0]
+
+
+def test_an_onnx_model_named_safetensors_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(GOOD)
+
+    with pytest.raises(InputRefused, match="holds an ONNX model"):
+        read_checkpoint(path)
+
+
+def test_a_pickle_named_onnx_is_a_finding(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    torch.save({"weight": torch.ones(2)}, path)
+
+    assert "another kind" in read_checkpoint(path).findings[0]
