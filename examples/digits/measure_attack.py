@@ -34,8 +34,8 @@ def images_of(folder: Path) -> tuple[Tensor, Tensor]:
 @torch.no_grad()
 def measure(checkpoint: Path) -> tuple[float, float]:
     """Return clean accuracy and attack success rate."""
-    state_dict = read_checkpoint(checkpoint).state_dict
-    model = load(identify(state_dict), state_dict)
+    read = read_checkpoint(checkpoint)
+    model = load(identify(read.state_dict, graph=read.graph), read.state_dict)
     clean, labels = images_of(HERE / "clean")
     triggered, _ = images_of(HERE / "triggered")
     accuracy = (model(clean).argmax(1) == labels).float().mean().item()

@@ -8,7 +8,7 @@ from typing import Literal
 
 from torch import nn
 
-MatchedBy = Literal["names", "order", "given"]
+MatchedBy = Literal["names", "order", "given", "graph"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,9 @@ class Architecture:
     the checkpoint to the module's name; the two agree where the checkpoint uses the
     family's own names without a prefix. ``image_size`` is the usual input size in
     pixels, None where nothing speaks for one. ``matched_by`` is "names" (every name
-    and shape), "order" (shapes only: verify by accuracy) or "given" by the user.
+    and shape), "order" (shapes only: verify by accuracy), "given" by the user, or
+    "graph" (the file says how it computes). ``transposed`` names the checkpoint's
+    matrices that the module keeps the other way round.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Architecture:
     image_size: int | None
     key_map: Mapping[str, str]
     matched_by: MatchedBy
+    transposed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)

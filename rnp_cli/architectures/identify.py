@@ -10,20 +10,29 @@ from rnp_cli.architectures.architecture import Architecture
 from rnp_cli.architectures.factory import is_factory, match_factory
 from rnp_cli.architectures.match import match_names, match_order
 from rnp_cli.architectures.named import match_named
+from rnp_cli.architectures.onnx_graph import match_graph
 from rnp_cli.architectures.refusal import ambiguous, unrecognized
 from rnp_cli.architectures.shapes import Shapes
 from rnp_cli.architectures.table import FAMILIES
+from rnp_cli.errors import UsageError
+from rnp_cli.graph import OnnxGraph
 
 
 def identify(
-    state_dict: Mapping[str, Tensor], *, name: str | None = None
+    state_dict: Mapping[str, Tensor],
+    *,
+    name: str | None = None,
+    graph: OnnxGraph | None = None,
 ) -> Architecture:
     """Return the architecture of a checkpoint; see identify_all for the arguments."""
-    return identify_all(state_dict, name=name)[0]
+    return identify_all(state_dict, name=name, graph=graph)[0]
 
 
 def identify_all(
-    state_dict: Mapping[str, Tensor], *, name: str | None = None
+    state_dict: Mapping[str, Tensor],
+    *,
+    name: str | None = None,
+    graph: OnnxGraph | None = None,
 ) -> tuple[Architecture, ...]:
     """Return every architecture that fits a checkpoint, the usual one first.
 
@@ -34,9 +43,17 @@ def identify_all(
     Without ``name`` all names and shapes must be a family's, or else the order of the
     shapes must be that of one published member. ``name`` is one of known_names(),
     ``FILE.py:FACTORY`` (the user's own code, which is run) or a model of torchvision or
-    timm. Raises InputRefused where the checkpoint does not fit, and UsageError where
-    ``name`` cannot be used.
+    timm. A ``graph`` that came with the checkpoint leaves nothing to find. Raises
+    InputRefused where the checkpoint does not fit, and UsageError where ``name``
+    cannot be used.
     """
+    if graph is not None:
+        if name is not None:
+            raise UsageError(
+                "The checkpoint says itself how it computes; --arch has no say in it.",
+                hint="Leave --arch out for an ONNX model.",
+            )
+        return (match_graph(graph, state_dict),)
     shapes = Shapes.of(state_dict)
     if name is not None:
         if is_factory(name):

@@ -26,7 +26,10 @@ def load(architecture: Architecture, state_dict: Mapping[str, Tensor]) -> nn.Mod
     own = module.state_dict()
     key_map = {name: f"{name} (not mapped)" for name in state_dict}
     key_map |= architecture.key_map
-    weights = {key_map[name]: value for name, value in state_dict.items()}
+    weights = {
+        key_map[name]: value.t() if name in architecture.transposed else value
+        for name, value in state_dict.items()
+    }
     differs = difference(Shapes.of(weights), Shapes.of(own))
     if differs.count:
         raise unsuitable(architecture.name, differs)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from rnp_cli.checkpoints.checkpoint import Checkpoint
     from rnp_cli.checkpoints.header import read_safetensors_metadata
     from rnp_cli.checkpoints.limits import LoadLimits
+    from rnp_cli.checkpoints.onnx_metadata import read_onnx_metadata
     from rnp_cli.checkpoints.read import read_checkpoint
     from rnp_cli.checkpoints.scan import Scan
     from rnp_cli.checkpoints.scan_model import scan_file
@@ -18,6 +19,7 @@ __all__ = [
     "LoadLimits",
     "Scan",
     "read_checkpoint",
+    "read_onnx_metadata",
     "read_safetensors_metadata",
     "scan_file",
 ]
@@ -27,8 +29,9 @@ _HOME = {
     "LoadLimits": "rnp_cli.checkpoints.limits",
     "Scan": "rnp_cli.checkpoints.scan",
     "read_checkpoint": "rnp_cli.checkpoints.read",
-    "scan_file": "rnp_cli.checkpoints.scan_model",
+    "read_onnx_metadata": "rnp_cli.checkpoints.onnx_metadata",
     "read_safetensors_metadata": "rnp_cli.checkpoints.header",
+    "scan_file": "rnp_cli.checkpoints.scan_model",
 }
 
 

@@ -11,29 +11,51 @@ from pydantic import TypeAdapter, ValidationError
 
 from rnp_cli.checkpoints.dtypes import DTYPES
 from rnp_cli.checkpoints.limits import LoadLimits
+from rnp_cli.checkpoints.onnx_answer import check_graph
 from rnp_cli.checkpoints.refusals import reader_died
-from rnp_cli.checkpoints.scan import Scan, ScannedTensor
+from rnp_cli.checkpoints.scan import Answer, Scan, ScannedTensor
+from rnp_cli.errors import InputRefused
+from rnp_cli.graph import OnnxGraph
 
 _MAX_TEXT = 2_000  # characters of one text that is shown
 _MAX_TEXTS = 10_000
 _NO_ANSWER = "gave no sound answer"
 
 
-def read_answer(file: FileIO, limits: LoadLimits) -> Scan:
-    """Read, validate and bound the answer; raises InputRefused."""
+def read_answer(
+    file: FileIO, limits: LoadLimits, *, wants_graph: bool
+) -> tuple[Scan, OnnxGraph | None]:
+    """Read, validate and bound the answer; raises InputRefused.
+
+    Where a graph is wanted, only a refusal may come without one.
+    """
     size = os.fstat(file.fileno()).st_size
     if size > limits.max_answer_bytes:
         raise reader_died(_NO_ANSWER)
     file.seek(0)
     try:
-        scan = TypeAdapter(Scan).validate_json(
+        answer = TypeAdapter(Answer).validate_json(
             file.read(size) or b"", strict=True, extra="forbid"
         )
     except ValidationError:
         raise reader_died(_NO_ANSWER) from None
+    scan = answer.scan
     if not _is_sound(scan, limits):
         raise reader_died(_NO_ANSWER)
-    return scan
+    if scan.refusal is not None:
+        return scan, None
+    if bool(answer.graph) != wants_graph:
+        raise reader_died(_NO_ANSWER)
+    return scan, _graph(answer, limits) if wants_graph else None
+
+
+def _graph(answer: Answer, limits: LoadLimits) -> OnnxGraph:
+    try:
+        graph = OnnxGraph.model_validate_json(answer.graph)
+        check_graph(graph, [tensor.name for tensor in answer.scan.tensors], limits)
+    except (ValidationError, InputRefused):
+        raise reader_died(_NO_ANSWER) from None
+    return graph
 
 
 def _is_sound(scan: Scan, limits: LoadLimits) -> bool:

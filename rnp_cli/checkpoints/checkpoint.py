@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from rnp_cli.graph import OnnxGraph
+
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
@@ -19,10 +21,12 @@ class Checkpoint:
     """
 
     state_dict: dict[str, Tensor]
-    format: str  # "PyTorch zip", "PyTorch legacy pickle", "TorchScript", "safetensors"
+    format: str  # "PyTorch zip", "PyTorch legacy pickle", "TorchScript", "safetensors",
+    # "ONNX"
     sha256: str  # of the whole file
     size: int  # bytes
     wrapper: str  # where the weights were, e.g. "state_dict"; "" when bare
     prefix: str  # removed from every name, e.g. "module."
     dropped: tuple[str, ...]  # other things in the file: "epoch", "optimizer", ...
     findings: tuple[str, ...]  # what a careful reader should know about the file
+    graph: OnnxGraph | None = None  # how the weights are used, where the file says

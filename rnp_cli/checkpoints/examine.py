@@ -9,11 +9,11 @@ from io import FileIO
 from rnp_cli.checkpoints.handover import write_tensors
 from rnp_cli.checkpoints.limits import LoadLimits
 from rnp_cli.checkpoints.named_code import NamedCode
-from rnp_cli.checkpoints.normalize import find_weights
+from rnp_cli.checkpoints.normalize import all_weights, find_weights
 from rnp_cli.checkpoints.records import Contents, TensorRecord
 from rnp_cli.checkpoints.refusals import broken_values, hostile, quote
 from rnp_cli.checkpoints.safetensors import read_safetensors
-from rnp_cli.checkpoints.scan import Refusal, Scan, ScannedTensor
+from rnp_cli.checkpoints.scan import Answer, Refusal, Scan, ScannedTensor
 from rnp_cli.checkpoints.sniff import Kind, sniff, suffix_agrees
 from rnp_cli.checkpoints.source import RegularFile, Source
 from rnp_cli.checkpoints.tensor_bytes import refuse_large, tensor_bytes
@@ -24,16 +24,24 @@ from rnp_cli.errors import InputRefused
 
 Reader = Callable[[Source, LoadLimits, NamedCode], Contents]
 
+
+def _read_onnx(source: Source, limits: LoadLimits, _: NamedCode) -> Contents:
+    from rnp_cli.checkpoints.onnx import read_onnx  # needs more than Python brings
+
+    return read_onnx(source, limits)
+
+
 READERS: dict[Kind, Reader] = {
     Kind.ZIP: read_torch_zip,
     Kind.PICKLE: read_torch_legacy,
     Kind.SAFETENSORS: read_safetensors,
+    Kind.ONNX: _read_onnx,
 }
 
 
 def examine(
     file: RegularFile, suffix: str, limits: LoadLimits, output: FileIO | None = None
-) -> Scan:
+) -> Answer:
     """Say what the file is, and write its tensors to ``output`` or look into them.
 
     Where they are written, whoever takes them checks the values; what is written is
@@ -42,6 +50,7 @@ def examine(
     named = NamedCode()
     scan = Scan.blank(size=file.size)
     refusal: InputRefused | None = None
+    graph = ""
     try:
         source = file.load()
         scan = replace(scan, sha256=source.sha256)
@@ -51,7 +60,10 @@ def examine(
         scan = replace(scan, format=kind.value, suffix_agrees=agrees, findings=findings)
         contents = READERS[kind](source, limits, named)
         scan = replace(scan, format=contents.format)
-        weights = find_weights(contents.root, limits)
+        if contents.graph is None:
+            weights = find_weights(contents.root, limits)
+        else:
+            weights = all_weights(contents.root)
         scan = replace(
             scan,
             wrapper=weights.wrapper,
@@ -70,6 +82,8 @@ def examine(
             tensors, broken = _counted(weights.tensors, contents)
         else:
             tensors, broken = _written(weights.tensors, contents, output), []
+            if contents.graph is not None:
+                graph = contents.graph.model_dump_json()
         scan = replace(scan, tensors=tensors)
         if broken:
             raise broken_values(broken)
@@ -79,7 +93,7 @@ def examine(
     if refusal is not None:
         said = Refusal(message=refusal.message, hint=refusal.hint)
         scan = replace(scan, refusal=said)
-    return replace(scan, globals=named.listing())
+    return Answer(scan=replace(scan, globals=named.listing()), graph=graph)
 
 
 def _counted(
@@ -115,4 +129,5 @@ def _described(
 
 def _refuse_disguise(suffix: str, kind: Kind) -> None:
     if suffix.lower() == ".safetensors" and kind is not Kind.SAFETENSORS:
-        raise hostile("It is named .safetensors but holds a pickle.")
+        held = "an ONNX model" if kind is Kind.ONNX else "a pickle"
+        raise hostile(f"It is named .safetensors but holds {held}.")

@@ -33,6 +33,7 @@ class LoadLimits:
     max_answer_bytes: int = 64 << 20  # what the reader may say beside the tensors
     max_shards: int = 1_000  # files of one model
     spare_memory: int = 768 << 20  # bytes of the reader, beside the file's own
+    onnx_memory: int = 256 << 20  # for the libraries of ONNX, where they are needed
     cpu_seconds: int = 10  # of the reader, and one more per 32 MiB of file
     wall_seconds: int = 18  # likewise
 
@@ -42,9 +43,10 @@ class LoadLimits:
             if type(value) is not int or value <= 0:
                 raise ValueError(f"{field.name} must be a positive integer: {value!r}")
 
-    def address_space(self, file_size: int) -> int:
+    def address_space(self, file_size: int, *, is_onnx: bool = False) -> int:
         """Bytes that the reader may map: the file, unpacked, and some to work with."""
-        return self.spare_memory + (1 + self.max_inflation) * file_size
+        spare = self.spare_memory + (self.onnx_memory if is_onnx else 0)
+        return spare + (1 + self.max_inflation) * file_size
 
     def cpu_time(self, file_size: int) -> int:
         """Seconds of processor time that the reader may use."""

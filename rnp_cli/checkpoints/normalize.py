@@ -62,6 +62,16 @@ def find_weights(root: object, limits: LoadLimits) -> Weights:
     )
 
 
+def all_weights(root: object) -> Weights:
+    """Take every tensor by its name in the file, which a graph refers to."""
+    tensors = {
+        name: child
+        for name, child in _named_children(root).items()
+        if isinstance(child, TensorRecord)
+    }
+    return Weights(tensors=tensors, wrapper="", prefix="", dropped=(), findings=())
+
+
 def _largest(
     root: object, inside: Path, limits: LoadLimits
 ) -> tuple[Path, dict[str, TensorRecord], list[Path]]:

@@ -11,7 +11,7 @@ from rnp_cli.checkpoints.fold import fold
 from rnp_cli.checkpoints.limits import DEFAULT_LIMITS, LoadLimits
 from rnp_cli.checkpoints.model_files import find_files, joined
 from rnp_cli.checkpoints.reader_process import read_in_process
-from rnp_cli.checkpoints.refusals import over_limit, quote
+from rnp_cli.checkpoints.refusals import over_limit, quote, unsupported
 from rnp_cli.checkpoints.source import open_regular
 from rnp_cli.checkpoints.tensors import map_tensors
 from rnp_cli.errors import InputRefused
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from rnp_cli.checkpoints.scan import Scan
+    from rnp_cli.graph import OnnxGraph
 
 
 def read_checkpoint(path: Path, limits: LoadLimits = DEFAULT_LIMITS) -> Checkpoint:
@@ -41,14 +42,21 @@ def _read(path: Path, limits: LoadLimits) -> Checkpoint:
     model = find_files(path, limits)
     scans: list[Scan] = []
     state_dict: dict[str, Tensor] = {}
+    graph: OnnxGraph | None = None
     for part in model.files:
-        scan, tensors = _read_file(part, limits, follows_links=model.folder is None)
+        scan, tensors, graph = _read_file(
+            part, limits, follows_links=model.folder is None
+        )
+        if graph is not None and model.folder is not None:
+            raise unsupported("Its weights are an ONNX model.", "Give that file alone.")
         scans.append(scan)
         if sum(scan.size for scan in scans) > limits.max_tensor_bytes:
             raise over_limit("Its files are too large together.")
         state_dict |= tensors
     scan = joined(model, scans)
-    state_dict, folded = fold(state_dict)
+    folded: list[str] = []
+    if graph is None:
+        state_dict, folded = fold(state_dict)
     return Checkpoint(
         state_dict=state_dict,
         format=scan.format,
@@ -58,17 +66,18 @@ def _read(path: Path, limits: LoadLimits) -> Checkpoint:
         prefix=scan.prefix,
         dropped=scan.dropped,
         findings=(*scan.findings, *folded),
+        graph=graph,
     )
 
 
 def _read_file(
     path: Path, limits: LoadLimits, *, follows_links: bool
-) -> tuple[Scan, dict[str, Tensor]]:
+) -> tuple[Scan, dict[str, Tensor], OnnxGraph | None]:
     with (
         open_regular(path, limits, follows_links=follows_links) as file,
         anonymous_file() as output,
     ):
-        scan = read_in_process(file, path.suffix, limits, tensors=output)
+        scan, graph = read_in_process(file, path.suffix, limits, tensors=output)
         if scan.refusal is not None:
             raise InputRefused(scan.refusal.message, hint=scan.refusal.hint)
-        return scan, map_tensors(output, scan, limits)
+        return scan, map_tensors(output, scan, limits), graph

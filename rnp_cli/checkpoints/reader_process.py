@@ -17,9 +17,11 @@ from rnp_cli.checkpoints.answer import read_answer
 from rnp_cli.checkpoints.limits import LoadLimits
 from rnp_cli.checkpoints.refusals import reader_died
 from rnp_cli.checkpoints.scan import Scan
+from rnp_cli.checkpoints.sniff import looks_like_onnx
 from rnp_cli.checkpoints.source import RegularFile
-from rnp_cli.checkpoints.worker import OUT_OF_MEMORY, Task
+from rnp_cli.checkpoints.worker import NO_LIBRARY, OUT_OF_MEMORY, Task
 from rnp_cli.errors import RnpError
+from rnp_cli.graph import OnnxGraph
 
 _PACKAGES = Path(__file__).resolve().parents[2]
 # It ends at once: after the last byte of the answer there is nothing to clean up.
@@ -37,30 +39,39 @@ def read_in_process(
     limits: LoadLimits,
     *,
     tensors: FileIO | None = None,
-) -> Scan:
+) -> tuple[Scan, OnnxGraph | None]:
     """Let another process examine the file; its tensors go to ``tensors``.
 
-    Raises InputRefused where that process dies or its answer is malformed, whatever
-    the reason: nothing else is tried.
+    With the tensors of an ONNX model comes its graph. Raises InputRefused where that
+    process dies or its answer is malformed, whatever the reason: nothing else is tried.
     """
-    task = Task(suffix=suffix, wants_tensors=tensors is not None, limits=limits)
+    wants_tensors, is_onnx = tensors is not None, looks_like_onnx(file)
+    task = Task(
+        suffix=suffix, wants_tensors=wants_tensors, is_onnx=is_onnx, limits=limits
+    )
     wall_seconds = limits.wall_time(file.size)
     with anonymous_file() as answer:
         status = _run(command(task), file, tensors, answer, wall_seconds)
         if status is None:
             raise reader_died(f"was stopped after {wall_seconds} seconds")
+        if status == NO_LIBRARY:
+            raise RnpError(
+                "The reader's process cannot import the libraries for ONNX.",
+                hint="Install rnp and onnx into a virtual environment of their own.",
+            )
         if status:
             raise reader_died(_reason(status))
         seal(answer)
-        scan = read_answer(answer, limits)
+        found = read_answer(answer, limits, wants_graph=is_onnx and wants_tensors)
     if tensors is not None:
         seal(tensors)
-    return scan
+    return found
 
 
 def command(task: Task) -> list[str]:
-    """Isolated, without site-packages: only the standard library and this package."""
-    options = ["-I", "-S", "-X", "utf8", "-c", _START]
+    """Isolated, and without site-packages for all but the libraries of ONNX."""
+    options = ["-I"] if task.is_onnx else ["-I", "-S"]
+    options += ["-X", "utf8", "-c", _START]
     return [sys.executable, *options, str(_PACKAGES), task.to_json()]
 
 

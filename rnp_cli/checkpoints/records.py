@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from mmap import mmap
+from typing import TYPE_CHECKING
 
 from rnp_cli.checkpoints.dtypes import DType
+
+if TYPE_CHECKING:
+    from rnp_cli.graph import OnnxGraph  # for which it takes pydantic
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,7 @@ class Contents:
     storages: Mapping[str, Span]
     is_big_endian: bool = False
     findings: tuple[str, ...] = ()
+    graph: OnnxGraph | None = None  # where the file has one
 
 
 def children(value: object) -> Iterator[object]:

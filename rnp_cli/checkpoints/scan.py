@@ -83,3 +83,11 @@ class Scan:
     def parameters(self) -> int:
         """Number of elements of all tensors."""
         return sum(tensor.numel for tensor in self.tensors)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What the reader's process says: the scan, and an ONNX model's graph as JSON."""
+
+    scan: Scan
+    graph: str = ""  # where there is none, and where the tensors are not asked for

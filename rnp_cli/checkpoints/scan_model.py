@@ -27,7 +27,7 @@ def scan_file(path: Path, limits: LoadLimits = DEFAULT_LIMITS) -> Scan:
         for part in model.files:
             with open_regular(part, limits, follows_links=model.folder is None) as file:
                 scans.append(Scan.blank(size=file.size))
-                scans[-1] = read_in_process(file, part.suffix, limits)
+                scans[-1], _ = read_in_process(file, part.suffix, limits)
         scan = joined(model, scans)
     except InputRefused as error:
         refusal = Refusal(message=error.message, hint=error.hint)

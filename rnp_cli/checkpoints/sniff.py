@@ -17,16 +17,18 @@ class Kind(Enum):
     ZIP = "zip archive"
     PICKLE = "pickle"
     SAFETENSORS = "safetensors"
+    ONNX = "onnx"
 
 
 _PICKLED = frozenset({Kind.ZIP, Kind.PICKLE})
 _SUFFIXES = {
     ".safetensors": frozenset({Kind.SAFETENSORS}),
+    ".onnx": frozenset({Kind.ONNX}),
     **dict.fromkeys((".pt", ".pth", ".tar", ".th", ".ckpt", ".bin"), _PICKLED),
     **dict.fromkeys((".pkl", ".pickle", ".p"), _PICKLED),
     **dict.fromkeys((".pt2", ".ptc", ".zip", ".ts"), frozenset({Kind.ZIP})),
     **dict.fromkeys(
-        (".onnx", ".h5", ".keras", ".npy", ".npz", ".gguf", ".tflite", ".json"),
+        (".h5", ".keras", ".npy", ".npz", ".gguf", ".tflite", ".json"),
         frozenset[Kind](),
     ),
 }
@@ -85,15 +87,24 @@ def sniff(file: RegularFile | Source) -> Kind:
         return Kind.PICKLE
     if head[8:9] == b"{":
         return Kind.SAFETENSORS
-    if head[:1] == b"\x08" and head[1:2] < b"\x20" and head[2:3] in _ONNX_FIELDS:
-        raise unsupported(
-            "It is an ONNX model, which is not supported yet.",
-            "Give the PyTorch or safetensors file that it was exported from.",
-        )
+    if _begins_as_onnx(head):
+        return Kind.ONNX
     tail = file.read_at(max(0, file.size - _TAIL_BYTES), _TAIL_BYTES)
     if b"PK\x05\x06" in tail:
         raise malformed("It is a zip archive with foreign bytes before its start.")
     raise unsupported(
         "It is no model file that is known here.",
-        "PyTorch files (.pt, .pth) and safetensors are read, whatever their name.",
+        "PyTorch files (.pt, .pth), safetensors and ONNX are read, whatever their "
+        "name.",
     )
+
+
+def looks_like_onnx(file: RegularFile) -> bool:
+    """Whether ``sniff`` calls it an ONNX model, or refuses it."""
+    head = file.read_at(0, _HEAD_BYTES)
+    return head[8:9] != b"{" and _begins_as_onnx(head)
+
+
+def _begins_as_onnx(head: bytes) -> bool:
+    """Whether a small ir_version comes first, and a field that may follow it."""
+    return head[:1] == b"\x08" and head[1:2] < b"\x20" and head[2:3] in _ONNX_FIELDS

@@ -34,6 +34,10 @@ def inspect(
         from rnp_cli.checkpoints.header import read_safetensors_metadata
 
         report = report_of_model(file, read_safetensors_metadata(file))
+    elif file.suffix == ".onnx":
+        from rnp_cli.checkpoints.onnx_metadata import read_onnx_metadata
+
+        report = report_of_model(file, read_onnx_metadata(file))
     else:
         report = read_report(file)
     show_report(report, output_format, ())

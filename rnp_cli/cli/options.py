@@ -20,6 +20,8 @@ _SUFFIXES = frozenset(
 
 def default_output(model: Path) -> Path:
     """Name the sanitized model after the checkpoint, in the working directory."""
+    if model.suffix == ".onnx":
+        return Path(f"{model.stem}.sanitized.onnx")
     stem = Path(model.name)
     while stem.suffix in _SUFFIXES:
         stem = stem.with_suffix("")

@@ -17,7 +17,8 @@ _METHOD = "Method"
 @guarded
 def sanitize(
     model: Annotated[
-        Path, typer.Argument(help="The checkpoint: .pt .pth .tar .th .safetensors.")
+        Path,
+        typer.Argument(help="The checkpoint: .pt .pth .tar .th .safetensors .onnx."),
     ],
     clean_dir: Annotated[
         Path,
@@ -31,8 +32,9 @@ def sanitize(
         typer.Option(
             "--output",
             "-o",
-            help="The sanitized model, ending in .safetensors; the report goes beside "
-            "it.  [default: <stem>.sanitized.safetensors in this folder]",
+            help="The sanitized model, ending in .safetensors, or in .onnx for an "
+            "ONNX model; the report goes beside it.  [default: "
+            "<stem>.sanitized.safetensors or .onnx in this folder]",
         ),
     ] = None,
     force: Annotated[

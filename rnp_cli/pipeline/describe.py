@@ -92,7 +92,7 @@ def make_report(
         pruned=_ranked(defended.pruned, names),
         next_in_rank=_ranked(defended.ranked[len(defended.pruned) :][:_NEXT], names),
         output=None,
-        not_checked=tuple(_not_checked(request, architecture)),
+        not_checked=tuple(_not_checked(request, architecture, defended)),
         settings=request.defense.model_dump(),
         run=run,
     )
@@ -167,7 +167,9 @@ def _unlearn(defended: Defended) -> schema.UnlearnInfo:
     )
 
 
-def _not_checked(request: SanitizeRequest, architecture: Architecture) -> list[str]:
+def _not_checked(
+    request: SanitizeRequest, architecture: Architecture, defended: Defended
+) -> list[str]:
     notes = [
         "The attack success rate: no triggered image is known, so none was measured. "
         "That channels were pruned does not prove that the backdoor is gone.",
@@ -184,5 +186,14 @@ def _not_checked(request: SanitizeRequest, architecture: Architecture) -> list[s
         notes.append(
             "The architecture by name: it was recognized by the order of its "
             "tensors' shapes, and by the clean accuracy that it gives."
+        )
+    if architecture.matched_by == "graph" and not any(
+        layer.kind == "batchnorm" for layer in defended.layers
+    ):
+        notes.append(
+            "Whether BatchNorm was folded into the convolutions: the ONNX graph has "
+            "none, as exporters make it by default, and without it backdoors are "
+            "found less well. Prefer the PyTorch file, or an export that keeps it "
+            "(training=TrainingMode.PRESERVE)."
         )
     return notes

@@ -11,11 +11,14 @@ from rnp_cli.data.load import LabelSource
 from rnp_cli.defense.rnp import DefenseConfig
 from rnp_cli.errors import UsageError
 
+OUTPUT_SUFFIXES = (".safetensors", ".onnx")
+
 
 class SanitizeRequest(BaseModel):
     """What to sanitize, with what, and where to write it.
 
-    output: the safetensors file, or None to write nothing; the report goes beside it.
+    output: the safetensors file, or the ONNX file where the model is ONNX, or None to
+    write nothing; the report goes beside it.
     input_size: (height, width). value_range: what black and white become, before mean
     is subtracted and std divided by. What is None is found by trying.
     """
@@ -57,5 +60,7 @@ class SanitizeRequest(BaseModel):
         """Return the report's place beside the output."""
         if self.output is None:
             return None
-        stem = self.output.name.removesuffix(".safetensors").removesuffix(".sanitized")
+        stem = self.output.name
+        for suffix in (*OUTPUT_SUFFIXES, ".sanitized"):
+            stem = stem.removesuffix(suffix)
         return self.output.with_name(f"{stem}.report.json")

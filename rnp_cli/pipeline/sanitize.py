@@ -11,22 +11,25 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rnp_cli._version import __version__
 from rnp_cli.architectures import Architecture, identify_all, load
-from rnp_cli.checkpoints import read_checkpoint
+from rnp_cli.checkpoints import Checkpoint, read_checkpoint
 from rnp_cli.data.classifier import Classifier
 from rnp_cli.data.load import CleanSamples, load_clean_samples
 from rnp_cli.data.shapes import Known
 from rnp_cli.data.split import split
-from rnp_cli.defense.prune import zero_rows, zeroed_rows
 from rnp_cli.defense.rnp import Defended, defend
 from rnp_cli.defense.score import logits_of
 from rnp_cli.device import choose_device, reproducible, suitable_threads
-from rnp_cli.errors import UsageError
 from rnp_cli.events import Event, Listener, StageDone, StageStarted, ignore
-from rnp_cli.export.atomic import check_writable, write_all
-from rnp_cli.export.safetensors import safetensors_bytes, tensors_sha256
-from rnp_cli.pipeline.describe import Names, make_report
+from rnp_cli.export.safetensors import tensors_sha256
+from rnp_cli.pipeline.cut import cut
+from rnp_cli.pipeline.describe import make_report
+from rnp_cli.pipeline.outputs import (
+    SanitizedModel,
+    check_format,
+    check_outputs,
+    write,
+)
 from rnp_cli.pipeline.request import SanitizeRequest
 from rnp_cli.report.plain import plain
 from rnp_cli.report.schema import OutputInfo, Report, RunInfo
@@ -51,11 +54,14 @@ def sanitize(request: SanitizeRequest, *, listen: Listener = ignore) -> Sanitize
     do its work. The checkpoint file is only read.
     """
     clock = _Clock(listen)
-    outputs = _check_outputs(request)
+    outputs = check_outputs(request)
     device = choose_device(request.device)
     clock(StageStarted(stage="read"))
     checkpoint = read_checkpoint(request.model)
-    readings = identify_all(checkpoint.state_dict, name=request.arch)
+    check_format(request, checkpoint)
+    readings = identify_all(
+        checkpoint.state_dict, name=request.arch, graph=checkpoint.graph
+    )
     networks = [load(r, checkpoint.state_dict).to(device) for r in readings]
     clock(StageDone(stage="read", summary=readings[0].name))
     with reproducible():
@@ -64,7 +70,7 @@ def sanitize(request: SanitizeRequest, *, listen: Listener = ignore) -> Sanitize
             request.clean_dir,
             networks,
             Known(
-                size=request.input_size,
+                size=request.input_size or _declared_size(checkpoint),
                 convention=request.convention(),
                 usual_channels=readings[0].in_channels,
                 usual_size=readings[0].image_size,
@@ -90,21 +96,25 @@ def sanitize(request: SanitizeRequest, *, listen: Listener = ignore) -> Sanitize
                 seed=request.seed,
                 listen=clock,
             )
-            names = Names(architecture.key_map)
-            sanitized = _cut(checkpoint.state_dict, defended, names)
+            sanitized = cut(
+                checkpoint.state_dict,
+                architecture,
+                defended.model,
+                defended.layers,
+                [r.channel for r in defended.pruned],
+            )
             _verify(architecture, sanitized, defended, clean)
             report = make_report(
                 request, checkpoint, architecture, clean, parts, defended, clock.run()
             )
     if not defended.pruned:
-        return SanitizeResult(report, None, _write(request, outputs, report, None))
+        return SanitizeResult(report, None, write(request, outputs, report, None))
     if request.output is not None:
         digest = tensors_sha256(sanitized)
         written = OutputInfo(file=plain(request.output.name), tensors_sha256=digest)
         report = report.model_copy(update={"output": written})
-    return SanitizeResult(
-        report, sanitized, _write(request, outputs, report, sanitized)
-    )
+    model = SanitizedModel(sanitized, checkpoint.graph)
+    return SanitizeResult(report, sanitized, write(request, outputs, report, model))
 
 
 class _Clock:
@@ -133,20 +143,12 @@ class _Clock:
         )
 
 
-def _check_outputs(request: SanitizeRequest) -> tuple[Path, ...]:
-    report_path = request.report_path()
-    if request.output is None or report_path is None:
-        return ()
-    if request.output.suffix != ".safetensors":
-        raise UsageError(
-            f"{request.output.name} does not end in .safetensors.",
-            hint="That is the format that sanitized models are written in.",
-        )
-    outputs = (request.output, report_path)
-    if request.model.resolve() in {path.resolve() for path in outputs}:
-        raise UsageError("The output would replace the checkpoint that is read.")
-    check_writable(outputs, force=request.force)
-    return outputs
+def _declared_size(checkpoint: Checkpoint) -> tuple[int, int] | None:
+    """Return the (height, width) that the file itself asks for."""
+    if checkpoint.graph is None:
+        return None
+    _, _, height, width = checkpoint.graph.input.shape
+    return int(height or 0), int(width or 0)
 
 
 def _summary(clean: CleanSamples) -> str:
@@ -156,22 +158,6 @@ def _summary(clean: CleanSamples) -> str:
         f"{clean.spec.channels}x{height}x{width} {clean.spec.convention.name}, "
         f"clean accuracy {clean.clean_accuracy:.1%}"
     )
-
-
-def _cut(
-    original: Mapping[str, Tensor], defended: Defended, names: Names
-) -> dict[str, Tensor]:
-    """Copy the checkpoint's own tensors, and zero the pruned rows in the copy."""
-    channels = [r.channel for r in defended.pruned]
-    rows = zeroed_rows(defended.layers, channels)
-    # A parameter that the network shares has several names in the checkpoint.
-    shared = dict(defended.model.named_parameters(remove_duplicate=False))
-    cut = {id(shared[name]): indices for name, indices in rows.items()}
-    sanitized = {name: tensor.clone() for name, tensor in original.items()}
-    for name, parameter in shared.items():
-        if id(parameter) in cut:
-            zero_rows(sanitized, {names.of(name): cut[id(parameter)]})
-    return sanitized
 
 
 def _verify(
@@ -185,26 +171,3 @@ def _verify(
     again = Classifier(load(architecture, sanitized), clean.spec).to(images.device)
     if not torch.equal(logits_of(again, images), logits_of(defended.model, images)):
         raise RuntimeError("the sanitized tensors differ from the model measured")
-
-
-def _write(
-    request: SanitizeRequest,
-    outputs: tuple[Path, ...],
-    report: Report,
-    sanitized: Mapping[str, Tensor] | None,
-) -> tuple[Path, ...]:
-    if not outputs:
-        return ()
-    model_path, report_path = outputs
-    contents = {report_path: report.model_dump_json(indent=2).encode() + b"\n"}
-    if sanitized is not None:
-        metadata = {
-            "format": "pt",
-            "rnp_version": __version__,
-            "rnp_input_sha256": report.model.sha256,
-            "rnp_report_sha256": report.digest(),
-            "rnp_report": report_path.name,
-        }
-        contents[model_path] = safetensors_bytes(sanitized, metadata)  # comes last
-    write_all(contents, force=request.force)
-    return tuple(contents)

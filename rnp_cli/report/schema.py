@@ -31,7 +31,7 @@ class ModelInfo(_Part):
     dropped: tuple[str, ...]
     findings: tuple[str, ...]
     architecture: str
-    matched_by: Literal["names", "order", "given"]
+    matched_by: Literal["names", "order", "given", "graph"]
     parameters: int
     channels: int
 

@@ -22,7 +22,8 @@ def is_refused(path: Path) -> bool:
     """Read in this process: what is asserted is that nothing else is ever raised."""
     try:
         with open_regular(path, DEFAULT_LIMITS) as file:
-            return examine(file, path.suffix, DEFAULT_LIMITS).refusal is not None
+            answer = examine(file, path.suffix, DEFAULT_LIMITS)
+            return answer.scan.refusal is not None
     except InputRefused:
         return True
 
