@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from benign import bare, one_of_each_dtype, trained
+from corpus import HOSTILE, Hostile
 from crafting import GOOD_ZIP, beside_weights, call, text
-from hostile import HOSTILE, Hostile
 from safetensors.torch import save_file
 
 from rnp_cli.checkpoints import scan_file
