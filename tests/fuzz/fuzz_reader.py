@@ -38,6 +38,7 @@ from rnp_cli.checkpoints.anonymous_file import anonymous_file  # noqa: E402
 from rnp_cli.checkpoints.answer import read_answer  # noqa: E402
 from rnp_cli.checkpoints.examine import examine  # noqa: E402
 from rnp_cli.checkpoints.limits import DEFAULT_LIMITS  # noqa: E402
+from rnp_cli.checkpoints.sniff import Kind, sniff  # noqa: E402
 from rnp_cli.checkpoints.source import open_regular  # noqa: E402
 from rnp_cli.checkpoints.tensors import map_tensors  # noqa: E402
 from rnp_cli.errors import InputRefused  # noqa: E402
@@ -69,15 +70,16 @@ def outcome(path: Path) -> str:
     """Read in this process, as the reader's process would."""
     try:
         with open_regular(path, DEFAULT_LIMITS) as file:
-            scan = examine(file, path.suffix, DEFAULT_LIMITS)
-            if scan.refusal is not None:
+            found = examine(file, path.suffix, DEFAULT_LIMITS)
+            if found.scan.refusal is not None:
                 return "refused"
             with anonymous_file() as tensors, anonymous_file() as answer:
-                scan = examine(file, path.suffix, DEFAULT_LIMITS, tensors)
-                answer.write(json.dumps(dataclasses.asdict(scan)).encode())
-                sound = read_answer(answer, DEFAULT_LIMITS)
+                found = examine(file, path.suffix, DEFAULT_LIMITS, tensors)
+                answer.write(json.dumps(dataclasses.asdict(found)).encode())
+                is_graph = sniff(file) is Kind.ONNX
+                sound, _ = read_answer(answer, DEFAULT_LIMITS, wants_graph=is_graph)
                 map_tensors(tensors, sound, DEFAULT_LIMITS)
-        return "read"
+        return "read as ONNX" if is_graph else "read"
     except InputRefused as refusal:
         return "answer not sound" if "process" in refusal.message else "refused"
     except MemoryError:

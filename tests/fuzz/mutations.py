@@ -131,10 +131,12 @@ def seeds(folder: Path) -> list[Seed]:
     from benign import BENIGN
     from corpus import HOSTILE
     from crafting import GOOD_LEGACY, GOOD_ZIP, entry, safetensors
+    from onnx_crafting import classifier
 
     found = [Seed(GOOD_ZIP, ".pt"), Seed(GOOD_LEGACY, ".pt")]
     tensors = {"a.weight": entry(), "b": entry(16, 32), "__metadata__": {"k": "v"}}
     found.append(Seed(safetensors(tensors, bytes(32)), ".safetensors"))
+    found += [Seed(classifier().SerializeToString(), ".onnx")] * 3
     for case in BENIGN:
         for is_zip in (True, False):
             buffer = io.BytesIO()
