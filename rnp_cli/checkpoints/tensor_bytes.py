@@ -62,7 +62,8 @@ def _gathered(record: TensorRecord, stored: memoryview) -> memoryview:
     shape = (*record.size, parts)
     source = (*(step * parts for step in record.stride), 1)
     target = contiguous_stride(shape)
-    longest = max(range(len(shape)), key=shape.__getitem__)
+    moving = (axis for axis in range(len(shape)) if source[axis])  # expanded ones stay
+    longest = max(moving, key=shape.__getitem__)
     count, step, wide = shape[longest], source[longest], target[longest]
     others = [axis for axis in range(len(shape)) if axis != longest and shape[axis] > 1]
     elements = stored.cast(_FORMATS[width])

@@ -256,3 +256,22 @@ def test_names_that_only_resemble_weight_norms_stay(tmp_path: Path) -> None:
     }
 
     assert_same(saved(weights, tmp_path / "model.pt").state_dict, weights)
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        torch.arange(20.0)[:3].expand(4, 3),
+        torch.arange(20.0)[:2, None].expand(2, 5),
+        torch.arange(20.0)[7].expand(6),
+        torch.arange(20.0)[:6].reshape(2, 3).t()[:, :1].expand(3, 4),
+    ],
+)
+def test_views_that_repeat_less_than_is_stored_are_written_out(
+    view: torch.Tensor, tmp_path: Path
+) -> None:
+    torch.save({"a.weight": view, "b": torch.ones(3)}, tmp_path / "model.pt")
+
+    recovered = read_checkpoint(tmp_path / "model.pt").state_dict
+
+    assert torch.equal(recovered["a.weight"], view)
