@@ -20,24 +20,33 @@ def safetensors_bytes(
 
     Raises RuntimeError when what was written does not read back bit-equal.
     """
-    tensors = {
-        name: t.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for name, t in state_dict.items()
-    }  # copies, because the library refuses tensors that share memory
-    blob = save(tensors)
-    end = _LENGTH + int.from_bytes(blob[:_LENGTH], "little")
-    header = json.loads(blob[_LENGTH:end])
-    header = {"__metadata__": dict(sorted(metadata.items())), **header}
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % _LENGTH)
-    blob = len(text).to_bytes(_LENGTH, "little") + text + blob[end:]
+    tensors = _copied(state_dict)
+    blob = _serialized(tensors, metadata)
     _verify(blob, tensors)
     return blob
 
 
 def tensors_sha256(state_dict: Mapping[str, Tensor]) -> str:
     """Digest of names, shapes, dtypes and values, whatever the metadata says."""
-    return hashlib.sha256(safetensors_bytes(state_dict, {})).hexdigest()
+    return hashlib.sha256(_serialized(_copied(state_dict), {})).hexdigest()
+
+
+def _copied(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copy each tensor, because the library refuses those that share memory."""
+    return {
+        name: t.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, t in state_dict.items()
+    }
+
+
+def _serialized(tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+    blob = save(tensors)
+    end = _LENGTH + int.from_bytes(blob[:_LENGTH], "little")
+    header = json.loads(blob[_LENGTH:end])
+    header = {"__metadata__": dict(sorted(metadata.items())), **header}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % _LENGTH)
+    return len(text).to_bytes(_LENGTH, "little") + text + blob[end:]
 
 
 def _verify(blob: bytes, tensors: Mapping[str, Tensor]) -> None:
