@@ -146,14 +146,18 @@ def main() -> None:
         return
     folder = models_folder(options.profile)
     threads = max(1, torch.get_num_threads() // options.jobs)
-    for clean in (True, False):  # twins first: some attacks start from theirs
-        missing = [e for e in entries if e.is_clean == clean and not kept(folder, e)]
+    read_data(options.profile, options.images)  # decoded once, before the jobs
+    missing = [e for e in entries if not kept(folder, e)]
+    twins = [e for e in missing if e.is_twin]
+    attacked = [e for e in missing if not e.is_clean]
+    others = [e for e in missing if e.is_clean and not e.is_twin]
+    for wave in (twins, attacked + others):  # some attacks start from a twin
         with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
             waiting = [
                 pool.submit(
                     make, options.profile, e, options.images, options.device, threads
                 )
-                for e in missing
+                for e in wave
             ]
             for job in waiting:
                 job.result()

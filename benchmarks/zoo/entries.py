@@ -8,11 +8,16 @@ from zoo.attack import Attack
 from zoo.attacks import (
     AdaptiveBlend,
     AllToAll,
+    Awp,
     BadNets,
     Blend,
     Clean,
+    InputAware,
+    LabelConsistent,
+    Lira,
     Sig,
     SourceSpecific,
+    Trojan,
     WaNet,
 )
 from zoo.train import Recipe
@@ -32,6 +37,11 @@ class Entry:
     def is_clean(self) -> bool:
         """Whether this is a clean twin."""
         return isinstance(self.attack, Clean)
+
+    @property
+    def is_twin(self) -> bool:
+        """Whether backdoored models are held against this one."""
+        return self.name == self.twin
 
     @property
     def twin(self) -> str:
@@ -78,6 +88,9 @@ CPU = [
             "sig": Sig(target=2),
             "wanet": WaNet(target=3),
             "a-blend": AdaptiveBlend(target=4),
+            "trojan": Trojan(target=6),
+            "awp": Awp(target=8),
+            "cl": LabelConsistent(target=9),
             "all2all": AllToAll(),
             "one2one": SourceSpecific(target=5, source=7),
         },
@@ -91,8 +104,11 @@ CPU = [
     *_entries(
         "preactresnet18-w12",
         Recipe(),
-        clean=1,
-        attacks={},
+        clean=2,
+        attacks={
+            "dynamic": InputAware(target=7),
+            "lira": Lira(target=1),
+        },
     ),
     *_entries("resnet20", Recipe(), clean=2, attacks={"badnets": BadNets(target=2)}),
 ]
