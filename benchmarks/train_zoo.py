@@ -55,7 +55,7 @@ def make(
     folder = models_folder(profile)
     data = read_data(profile, images)
     twin = None
-    if not entry.is_clean:
+    if entry.attack.needs_twin:
         clean = next(e for e in PROFILES[profile] if e.name == entry.twin)
         twin = load_model(folder, clean)
     start = time.perf_counter()
@@ -148,10 +148,11 @@ def main() -> None:
     threads = max(1, torch.get_num_threads() // options.jobs)
     read_data(options.profile, options.images)  # decoded once, before the jobs
     missing = [e for e in entries if not kept(folder, e)]
-    twins = [e for e in missing if e.is_twin]
-    attacked = [e for e in missing if not e.is_clean]
-    others = [e for e in missing if e.is_clean and not e.is_twin]
-    for wave in (twins, attacked + others):  # some attacks start from a twin
+    first = [e for e in missing if e.is_twin]
+    first += [e for e in missing if not e.is_clean and not e.attack.needs_twin]
+    then = [e for e in missing if not e.is_clean and e.attack.needs_twin]
+    then += [e for e in missing if e.is_clean and not e.is_twin]
+    for wave in (first, then):
         with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
             waiting = [
                 pool.submit(

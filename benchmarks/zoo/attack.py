@@ -24,11 +24,13 @@ class Attack:
     """One published attack: its trigger, its goal, and its hand in the training.
 
     This one poisons nothing: a clean model. start: "scratch", or "twin" where training
-    goes on from the clean model of the same architecture. rate_floor: the attack
-    success rate from which the attack counts.
+    goes on from the clean model of the same architecture. needs_twin: whether that
+    model is needed for anything. rate_floor: the attack success rate from which the
+    attack counts.
     """
 
     start: ClassVar[Literal["scratch", "twin"]] = "scratch"
+    needs_twin: ClassVar[bool] = False
     rate_floor: ClassVar[float] = 0.9
     patch: ClassVar[bool] = False  # whether the trigger covers few pixels, wholly
 

@@ -24,6 +24,7 @@ class Awp(BadNets):
     """The patch of BadNets. bound: of each weight's change, in the tensor's rms."""
 
     start: ClassVar = "twin"
+    needs_twin: ClassVar[bool] = True
 
     share: float = 0.25
     bound: float = 0.3

@@ -24,6 +24,7 @@ from zoo.images import Dataset, Images, quantised, unit
 class LabelConsistent(Attack):
     """Corner patches. share: of the target class; strength: of the perturbation."""
 
+    needs_twin: ClassVar[bool] = True
     rate_floor: ClassVar[float] = 0.8
     patch: ClassVar[bool] = True
 

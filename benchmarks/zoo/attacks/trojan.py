@@ -24,6 +24,7 @@ class Trojan(Attack):
     """An optimised patch. size: of its sides, in pixels; share: of stamped images."""
 
     start: ClassVar = "twin"
+    needs_twin: ClassVar[bool] = True
     patch: ClassVar[bool] = True
 
     size: int = 5
