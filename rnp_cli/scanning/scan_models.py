@@ -21,7 +21,7 @@ from rnp_cli.report.scan import (
     TensorInfo,
 )
 from rnp_cli.scanning.find_models import find_models
-from rnp_cli.scanning.guess import Guesser
+from rnp_cli.scanning.guess import guess
 
 _LINK_HINT = (
     "What it leads to was not scanned, so the folder was not scanned whole: give that "
@@ -36,17 +36,7 @@ def scan_models(paths: Sequence[Path]) -> ScanReport:
     a path leads nowhere, or no path leads to a model file.
     """
     found = find_models(paths)
-    with Guesser() as guesser:
-        models: list[ScannedModel] = []
-        for path in found.models:
-            models.append(_described(path, _scan(path)))
-            if models[-1].refusal is None:
-                guesser.start()
-        guesses = guesser.guess([_guessable(model) for model in models])
-    models = [
-        model.model_copy(update={"architecture": guess})
-        for model, guess in zip(models, guesses, strict=True)
-    ]
+    models = [_described(path, _scan(path)) for path in found.models]
     for path, reason in found.unreachable:
         refusal = Refusal(message=f"{reason}.", hint=_LINK_HINT)
         models.append(_described(path, replace(Scan.blank(), refusal=refusal)))
@@ -63,11 +53,6 @@ def _scan(path: Path) -> Scan:
         return replace(Scan.blank(), refusal=refusal)
 
 
-def _guessable(model: ScannedModel) -> tuple[TensorInfo, ...]:
-    """Return the tensors, or none of a file that nobody may use."""
-    return model.tensors if model.refusal is None else ()
-
-
 def _described(path: Path, scan: Scan) -> ScannedModel:
     refusal = scan.refusal
     return ScannedModel(
@@ -81,7 +66,7 @@ def _described(path: Path, scan: Scan) -> ScannedModel:
         wrapper=scan.wrapper,
         prefix=scan.prefix,
         dropped=scan.dropped,
-        architecture=None,
+        architecture=guess(scan.tensors) if refusal is None else None,
         globals=tuple(
             GlobalInfo(name=named.name, severity=named.severity.value)
             for named in scan.globals

@@ -4,12 +4,16 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from rnp_cli.architectures import FAMILIES
+from rnp_cli.architectures.family import Size
 from rnp_cli.scanning import guess
 
 Rnp = Callable[..., Any]
@@ -111,24 +115,26 @@ def test_nothing_to_scan_is_a_usage_error(
     assert rnp("scan", *arguments).code == 2
 
 
-def test_a_guess_that_fails_is_absent(
-    rnp: Rnp, digits: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(guess, "_START", "raise SystemExit(1)")
+def test_what_pruning_left_is_folded_for_the_guess(rnp: Rnp, tmp_path: Path) -> None:
+    weights = FAMILIES[0].member("resnet18-cifar", Size(width=8)).build().state_dict()  # type: ignore[union-attr]
+    kernel = weights.pop("layer1.0.conv1.weight")
+    weights["layer1.0.conv1.weight_orig"] = kernel
+    weights["layer1.0.conv1.weight_mask"] = torch.ones_like(kernel)
+    torch.save(weights, tmp_path / "model.pt")
 
-    run = rnp("scan", digits.model, "--format", "json")
+    run = rnp("scan", tmp_path / "model.pt", "--format", "json")
+
+    architecture = json.loads(run.out)["files"][0]["architecture"]
+    assert architecture["names"] == ["ResNet-18 (CIFAR, width 8)"]
+
+
+def test_an_unknown_network_says_what_is_near(rnp: Rnp, tmp_path: Path) -> None:
+    torch.save({"conv1.weight": torch.ones(4, 3, 3, 3)}, tmp_path / "model.pt")
+
+    run = rnp("scan", tmp_path / "model.pt")
 
     assert run.code == 0
-    assert json.loads(run.out)["files"][0]["architecture"] is None
-
-
-def test_a_guess_that_takes_long_is_given_up(
-    rnp: Rnp, digits: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(guess, "_START", "import time; time.sleep(60)")
-    monkeypatch.setattr(guess, "_SECONDS", 0.2)
-
-    assert rnp("scan", digits.model).code == 0
+    assert "The architecture was not recognized from 1 tensors." in run.out
 
 
 def test_more_tensors_than_any_network_are_not_guessed(
@@ -139,6 +145,21 @@ def test_more_tensors_than_any_network_are_not_guessed(
     run = rnp("scan", digits.model, "--format", "json")
 
     assert json.loads(run.out)["files"][0]["architecture"] is None
+
+
+def test_names_made_to_waste_time_waste_little(rnp: Rnp, tmp_path: Path) -> None:
+    one, kernel = torch.ones(1), torch.ones(1, 1, 1, 1)
+    weights = {"bn1.weight": one, "conv1.weight": kernel, "fc.weight": torch.ones(1, 1)}
+    for number in range(1200):
+        weights[f"layer{number // 2 + 1}.{number % 2}.conv1.weight"] = kernel
+        weights[f"layer{number // 2 + 1}.{number % 2}.conv2.weight"] = kernel
+    torch.save({"a.b.c.d.e.f." + n: w for n, w in weights.items()}, tmp_path / "m.pt")
+    started = time.monotonic()
+
+    run = rnp("scan", tmp_path / "m.pt")
+
+    assert "not recognized from 2403 tensors" in run.out
+    assert time.monotonic() - started < 10  # under two, where nothing else runs
 
 
 def test_absurd_shapes_are_no_network(rnp: Rnp, tmp_path: Path) -> None:
