@@ -18,10 +18,12 @@ from rnp_cli.report.scan import (
     RefusalInfo,
     ScannedModel,
     ScanReport,
+    SecondOpinion,
     TensorInfo,
 )
 from rnp_cli.scanning.find_models import find_models
 from rnp_cli.scanning.guess import guess
+from rnp_cli.scanning.second_opinion import installed, opinions
 
 _LINK_HINT = (
     "What it leads to was not scanned, so the folder was not scanned whole: give that "
@@ -29,14 +31,19 @@ _LINK_HINT = (
 )
 
 
-def scan_models(paths: Sequence[Path]) -> ScanReport:
+def scan_models(paths: Sequence[Path], *, second_opinion: bool = False) -> ScanReport:
     """Scan files, and the model files in folders, without executing any of them.
 
-    A file that is refused is in the report, with the reason. Raises UsageError where
-    a path leads nowhere, or no path leads to a model file.
+    A file that is refused is in the report, with the reason. With ``second_opinion``
+    other scanners that are installed are asked as well, and decide nothing.
+    Raises UsageError where a path leads nowhere, no path leads to a model file, or
+    there is no other scanner to ask.
     """
     found = find_models(paths)
-    models = [_described(path, _scan(path)) for path in found.models]
+    others = installed() if second_opinion else {}
+    models = [
+        _described(path, _scan(path), opinions(path, others)) for path in found.models
+    ]
     for path, reason in found.unreachable:
         refusal = Refusal(message=f"{reason}.", hint=_LINK_HINT)
         models.append(_described(path, replace(Scan.blank(), refusal=refusal)))
@@ -53,7 +60,9 @@ def _scan(path: Path) -> Scan:
         return replace(Scan.blank(), refusal=refusal)
 
 
-def _described(path: Path, scan: Scan) -> ScannedModel:
+def _described(
+    path: Path, scan: Scan, second_opinions: tuple[SecondOpinion, ...] = ()
+) -> ScannedModel:
     refusal = scan.refusal
     return ScannedModel(
         path=plain(str(path)),
@@ -73,6 +82,7 @@ def _described(path: Path, scan: Scan) -> ScannedModel:
         ),
         findings=scan.findings,
         refusal=refusal and RefusalInfo(message=refusal.message, hint=refusal.hint),
+        second_opinions=second_opinions,
     )
 
 

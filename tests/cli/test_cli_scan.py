@@ -14,7 +14,7 @@ import torch
 
 from rnp_cli.architectures import FAMILIES
 from rnp_cli.architectures.family import Size
-from rnp_cli.scanning import guess
+from rnp_cli.scanning import guess, second_opinion
 
 Rnp = Callable[..., Any]
 
@@ -189,3 +189,68 @@ def test_a_scan_needs_no_torch(digits: Any, tmp_path: Path) -> None:
 
     assert ended.stdout.endswith("False False\n")
     assert "ResNet-8" in ended.stdout
+
+
+def test_a_second_opinion_is_shown_and_decides_nothing(
+    rnp: Rnp, digits: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
+    (tmp_path / "evil.pkl").write_bytes(EVIL)
+
+    good = rnp("scan", digits.model, "--second-opinion")
+    both = rnp("scan", tmp_path, "--second-opinion", "--format", "json")
+
+    assert good.code == 0
+    assert "picklescan: passed" in good.out
+    files = {Path(f["path"]).name: f for f in json.loads(both.out)["files"]}
+    said = files["evil.pkl"]["second_opinions"]
+    assert {"tool": "picklescan", "verdict": "flagged"} in said
+    assert both.code == 3
+
+
+@pytest.mark.parametrize(
+    ("script", "verdict"),
+    [
+        ("exit 0", "passed"),
+        ("exit 1", "flagged"),
+        ("echo 'Traceback (most recent call last):'; exit 1", "error"),
+        ("exit 77", "error"),
+        ("kill -9 $$", "error"),
+        ("echo 'Scanned files: 0'", "not read"),
+        ("exec sleep 60", "timed out"),
+    ],
+)
+def test_what_another_scanner_does_is_told_in_a_word(
+    script: str,
+    verdict: str,
+    rnp: Rnp,
+    digits: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    program = tmp_path / "picklescan"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(second_opinion, "_SECONDS", 1)
+
+    run = rnp("scan", digits.model, "--second-opinion", "--format", "json")
+
+    assert run.code == 0
+    (model,) = json.loads(run.out)["files"]
+    said = {other["tool"]: other["verdict"] for other in model["second_opinions"]}
+    assert said["picklescan"] == verdict
+
+
+def test_no_other_scanner_is_asked_unless_wanted(
+    rnp: Rnp, digits: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    unasked = rnp("scan", digits.model)
+    asked = rnp("scan", digits.model, "--second-opinion")
+
+    assert unasked.code == 0
+    assert "Second opinion" not in unasked.out
+    assert asked.code == 2
+    assert "pip install picklescan" in asked.err
