@@ -13,6 +13,7 @@ from rnp_cli.checkpoints.scan_model import scan_file
 from rnp_cli.errors import UsageError
 from rnp_cli.report.plain import plain
 from rnp_cli.report.scan import (
+    ArchitectureGuess,
     GlobalInfo,
     LayerInfo,
     RefusalInfo,
@@ -75,7 +76,7 @@ def _described(
         wrapper=scan.wrapper,
         prefix=scan.prefix,
         dropped=scan.dropped,
-        architecture=guess(scan.tensors) if refusal is None else None,
+        architecture=_architecture(scan),
         globals=tuple(
             GlobalInfo(name=named.name, severity=named.severity.value)
             for named in scan.globals
@@ -84,6 +85,14 @@ def _described(
         refusal=refusal and RefusalInfo(message=refusal.message, hint=refusal.hint),
         second_opinions=second_opinions,
     )
+
+
+def _architecture(scan: Scan) -> ArchitectureGuess | None:
+    if scan.refusal is not None:
+        return None
+    if scan.format == "ONNX":
+        return ArchitectureGuess(names=(), reason="Its own: the file holds its graph.")
+    return guess(scan.tensors)
 
 
 def _layers(scan: Scan) -> tuple[LayerInfo, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from rnp_cli.architectures import FAMILIES
 from rnp_cli.architectures.family import Size
@@ -145,6 +146,19 @@ def test_more_tensors_than_any_network_are_not_guessed(
     run = rnp("scan", digits.model, "--format", "json")
 
     assert json.loads(run.out)["files"][0]["architecture"] is None
+
+
+@pytest.mark.filterwarnings("ignore")  # deprecations within the exporter
+def test_an_onnx_model_needs_no_guess(rnp: Rnp, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(16, 3)).eval()
+    torch.onnx.export(net, (torch.rand(1, 1, 4, 4),), path, dynamo=False)
+
+    run = rnp("scan", path)
+
+    assert run.code == 0
+    assert "the file holds its graph" in run.out
+    assert "not recognized" not in run.out
 
 
 def test_names_made_to_waste_time_waste_little(rnp: Rnp, tmp_path: Path) -> None:
