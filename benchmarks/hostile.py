@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,13 +26,13 @@ CLEAN = MODEL.with_name("clean")
 sys.path.append(str(ROOT / "tests" / "hostile"))
 
 import torch  # noqa: E402
+from cost import Cost, cost_of  # noqa: E402
 from kinds import KINDS, Kind  # noqa: E402
 from panel import read_panel  # noqa: E402
 from sample_folders import SAMPLES  # noqa: E402
 
 SECONDS = 20
 GIB = 1 << 30
-KIB = 1024
 MB = 1_000_000
 
 HEAD = """\
@@ -55,49 +53,27 @@ FOOT = (
 
 
 @dataclass(frozen=True)
-class Cost:
-    """How one run ended."""
+class Run:
+    """How one run of a command ended."""
 
-    seconds: float
-    memory: int  # bytes, the most that one of its processes had
-    code: int
-    wrong: str = ""  # what should not have happened
+    cost: Cost
+    wrong: str  # what should not have happened
 
     def cells(self) -> str:
         """Write it as three cells."""
-        said = self.wrong or f"exit {self.code}"
-        return f"{said} | {self.seconds:.2f} | {self.memory / MB:.0f}"
+        said = self.wrong or f"exit {self.cost.code}"
+        return f"{said} | {self.cost.seconds:.2f} | {self.cost.memory / MB:.0f}"
 
 
-def measure(command: list[str], folder: Path) -> tuple[Cost, str]:
-    """Run a process in ``folder``; what it cost, and what it printed."""
-    with tempfile.TemporaryFile("w+b") as output:
-        began = time.perf_counter()
-        process = subprocess.Popen(
-            [sys.executable, *command],
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env={**os.environ, "COLUMNS": "100"},
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
-        output.seek(0)
-        text = output.read().decode(errors="replace")
-    return Cost(seconds, usage.ru_maxrss * KIB, process.returncode), text
-
-
-def judged(command: list[str], top: Path, wanted: int, bare: int) -> Cost:
+def judged(command: list[str], top: Path, wanted: int, bare: int) -> Run:
     """Run a command of rnp, and say what is wrong with how it ended."""
     before = sorted(top.rglob("*"))
-    cost, shown = measure(["-m", "rnp_cli", *command], top / "files")
+    cost = cost_of("-m", "rnp_cli", *command, folder=top / "files")
     wrong = []
     if cost.code != wanted:
         wrong.append(f"exit {cost.code} instead of {wanted}")
     try:
-        read_panel(shown[shown.find("╭") :])
+        read_panel(cost.shown[cost.shown.find("╭") :])
     except ValueError as error:
         wrong.append(str(error))
     if sorted(top.rglob("*")) != before:
@@ -106,7 +82,7 @@ def judged(command: list[str], top: Path, wanted: int, bare: int) -> Cost:
         wrong.append("too long")
     if cost.memory - bare > GIB:
         wrong.append("too much memory")
-    return Cost(cost.seconds, cost.memory, cost.code, "; ".join(wrong))
+    return Run(cost, "; ".join(wrong))
 
 
 @contextmanager
@@ -117,14 +93,14 @@ def fresh() -> Iterator[Path]:
         yield Path(name)
 
 
-def scan(kind: Kind, bare: int) -> Cost:
+def scan(kind: Kind, bare: int) -> Run:
     """Scan a file of a kind."""
     with fresh() as top:
         path = kind.make(top / "files", top / "marker")
         return judged(["scan", str(path)], top, kind.scan_code, bare)
 
 
-def sanitize(kind: Kind, bare: int) -> Cost:
+def sanitize(kind: Kind, bare: int) -> Run:
     """Sanitize a file of a kind with sound samples."""
     with fresh() as top:
         path = kind.make(top / "files", top / "marker")
@@ -132,7 +108,7 @@ def sanitize(kind: Kind, bare: int) -> Cost:
         return judged(command, top, 3, bare)
 
 
-def sample(name: str, bare: int) -> Cost:
+def sample(name: str, bare: int) -> Run:
     """Sanitize a sound model with unsuitable samples."""
     with fresh() as top:
         folder = top / "files" / "clean"
@@ -144,26 +120,26 @@ def sample(name: str, bare: int) -> Cost:
 def main() -> None:
     """Measure, and write the table."""
     python, with_torch = (
-        measure(["-c", code], ROOT)[0].memory for code in ("", "import torch")
+        cost_of("-c", code, folder=ROOT).memory for code in ("", "import torch")
     )
     rows: list[str] = []
-    costs: list[Cost] = []
+    runs: list[Run] = []
     for kind in KINDS:
-        costs += [scan(kind, python), sanitize(kind, python)]
-        cells = " | ".join(cost.cells() for cost in costs[-2:])
+        runs += [scan(kind, python), sanitize(kind, python)]
+        cells = " | ".join(run.cells() for run in runs[-2:])
         rows.append(f"| {kind.number} | {kind.name} | {cells} |")
     for name in SAMPLES:
-        costs.append(sample(name, python))
-        rows.append(f"| 36 | clean samples: {name} | | | | {costs[-1].cells()} |")
-    failures = sum(bool(cost.wrong) for cost in costs)
+        runs.append(sample(name, python))
+        rows.append(f"| 36 | clean samples: {name} | | | | {runs[-1].cells()} |")
+    failures = sum(bool(run.wrong) for run in runs)
     head = HEAD.format(
-        runs=len(costs),
+        runs=len(runs),
         files=len(KINDS),
         folders=len(SAMPLES),
         python=python / MB,
         torch=with_torch / MB,
-        longest=max(cost.seconds for cost in costs),
-        most=(max(cost.memory for cost in costs) - python) / MB,
+        longest=max(run.cost.seconds for run in runs),
+        most=(max(run.cost.memory for run in runs) - python) / MB,
         failures=f"{failures} runs ended otherwise than they must."
         if failures
         else "Every run ended as it must.",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cost import cost_of
 from kinds import DANGEROUS, KINDS, Kind
 from panel import read_panel
 from sample_folders import SAMPLES
@@ -84,22 +83,6 @@ def test_scan_refuses(
     assert listing(tmp_path) == before
 
 
-def peak(*arguments: object, folder: Path) -> tuple[int, int, str]:
-    """Run a Python process; its exit code, its peak memory and what it printed.
-
-    The memory is the most that it or a process it waited for had, in kibibytes.
-    """
-    output = folder.with_name("output")
-    command = [sys.executable, *map(str, arguments)]
-    with output.open("wb") as file:
-        process = subprocess.Popen(command, cwd=folder, stdout=file, stderr=file)
-        _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    text = output.read_text(encoding="utf-8")
-    output.unlink()
-    return process.returncode, usage.ru_maxrss, text
-
-
 DANGEROUS_KINDS = [kind for kind in KINDS if kind.number in DANGEROUS]
 
 
@@ -109,13 +92,13 @@ def test_a_process_of_its_own_stays_small(
 ) -> None:
     path = kind.make(folder, marker)
     before = listing(tmp_path)
-    _, bare, _ = peak("-c", "", folder=folder)
+    bare = cost_of("-c", "", folder=folder)
 
-    code, memory, shown = peak("-m", "rnp_cli", "scan", path, folder=folder)
+    cost = cost_of("-m", "rnp_cli", "scan", path, folder=folder)
 
-    assert code == kind.scan_code
-    assert "Traceback" not in shown
-    assert memory - bare < GIBIBYTE
+    assert cost.code == kind.scan_code
+    assert read_panel(cost.shown[cost.shown.index("╭") :])
+    assert cost.memory - bare.memory < 1 << 30
     assert listing(tmp_path) == before
 
 
