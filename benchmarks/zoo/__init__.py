@@ -1,0 +1,1 @@
+"""The project's own backdoored models: published attacks, trained on real images."""
