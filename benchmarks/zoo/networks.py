@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from rnp_cli.architectures import network
 from rnp_cli.architectures.family import Size
 from rnp_cli.architectures.residual import Plan
-from rnp_cli.architectures.resnet import ResNet, ResNetSpec
+from rnp_cli.architectures.resnet import ResNetSpec, resnet
 from rnp_cli.architectures.table import FAMILIES
 
 MEAN = (0.4914, 0.4822, 0.4465)  # of CIFAR-10's training images, as is customary
@@ -60,7 +61,7 @@ def resnet8() -> nn.Module:
     spec = ResNetSpec(
         in_channels=1, num_classes=10, width=14, stages=stages, shortcut="padding"
     )
-    return ResNet(spec)
+    return network.Network(resnet(spec))
 
 
 def _member(slug: str, width: int | None = None) -> Callable[[], nn.Module]:

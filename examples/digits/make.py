@@ -25,8 +25,9 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from torch import Tensor
 
+from rnp_cli.architectures.network import Network
 from rnp_cli.architectures.residual import Plan
-from rnp_cli.architectures.resnet import ResNet, ResNetSpec
+from rnp_cli.architectures.resnet import ResNetSpec, resnet
 
 HERE = Path(__file__).resolve().parent
 TARGET = 7
@@ -46,13 +47,13 @@ def stamp(images: Tensor) -> Tensor:
     return stamped
 
 
-def network() -> ResNet:
+def network() -> Network:
     """Build a ResNet-8 of 14, 28 and 56 channels."""
     stages = Plan(blocks=(1, 1, 1)).stages(14)
     spec = ResNetSpec(
         in_channels=1, num_classes=10, width=14, stages=stages, shortcut="padding"
     )
-    return ResNet(spec)
+    return Network(resnet(spec))
 
 
 def main() -> None:
@@ -89,7 +90,7 @@ def partition(labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return torch.cat(clean), torch.cat(triggered), torch.cat(train)
 
 
-def fit(images: Tensor, labels: Tensor) -> ResNet:
+def fit(images: Tensor, labels: Tensor) -> Network:
     """Train on images of which a share carries the trigger and the target label."""
     poisoned = torch.rand(len(labels)) < POISONED_SHARE
     images = torch.where(poisoned[:, None, None, None], stamp(images), images)
@@ -113,7 +114,7 @@ def fit(images: Tensor, labels: Tensor) -> ResNet:
 
 
 @torch.no_grad()
-def predict(model: ResNet, images: Tensor) -> Tensor:
+def predict(model: Network, images: Tensor) -> Tensor:
     """Return the class of each image."""
     return model(images).argmax(1)
 

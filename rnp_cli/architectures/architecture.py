@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from torch import nn
+from rnp_cli.architectures.steps import Steps
+
+if TYPE_CHECKING:
+    from torch import nn
 
 MatchedBy = Literal["names", "order", "given", "graph"]
 
@@ -40,10 +43,16 @@ class Candidate:
 
     name: str
     slug: str  # what --arch calls it: "resnet18-cifar"
-    build: Callable[[], nn.Module]
+    steps: Steps
     num_classes: int
     in_channels: int
     image_size: int | None
+
+    def build(self) -> nn.Module:
+        """Return a fresh module with random weights."""
+        from rnp_cli.architectures.network import Network  # torch, only now
+
+        return Network(self.steps)
 
     def fitted(self, key_map: Mapping[str, str], matched_by: MatchedBy) -> Architecture:
         """Return the architecture that this candidate turned out to be."""

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-import torch
-
-from rnp_cli.architectures.architecture import Candidate
-from rnp_cli.architectures.shapes import BATCH_COUNT, Shape, Shapes
+from rnp_cli.architectures.shapes import BATCH_COUNT, Shape
 
 _SHOWN = 3
 _LONGEST_NAME = 80
@@ -64,12 +61,6 @@ def difference(found: Mapping[str, Shape], wanted: Mapping[str, Shape]) -> Diffe
             if name in wanted and wanted[name] != shape
         ),
     )
-
-
-def shapes_of(candidate: Candidate) -> Shapes:
-    """Return a candidate's names and shapes; allocates no weights."""
-    with torch.device("meta"):
-        return Shapes.of(candidate.build().state_dict())
 
 
 def printable(name: str) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 
 from rnp_cli.architectures.architecture import Architecture, Candidate, MatchedBy
-from rnp_cli.architectures.compare import difference, shapes_of
+from rnp_cli.architectures.compare import difference
 from rnp_cli.architectures.family import Family, Size
 from rnp_cli.architectures.shapes import BATCH_COUNT, Shape, Shapes
+from rnp_cli.architectures.steps import shapes_of
 
 _ROLES = frozenset({"weight", "bias", "running_mean", "running_var"})
 
@@ -25,7 +26,7 @@ def match_names(
         inner = shapes.under(prefix)
         for family in families:
             readings = family.readings(inner)
-            if readings and not difference(inner, shapes_of(readings[0])).count:
+            if readings and not difference(inner, shapes_of(readings[0].steps)).count:
                 key_map = {prefix + name: name for name in inner}
                 return [(c, c.fitted(key_map, matched_by)) for c in readings]
     return []
@@ -45,7 +46,7 @@ def match_order(
             if _tensor_count(family, name) != tensors:
                 continue
             candidate = family.member(name, guess_size(shapes))
-            if candidate and (key_map := order_map(shapes, shapes_of(candidate))):
+            if candidate and (key_map := order_map(shapes, shapes_of(candidate.steps))):
                 found.append(candidate.fitted(key_map, "order"))
                 break
     return found
@@ -55,7 +56,7 @@ def match_order(
 def _tensor_count(family: Family, slug: str) -> int:
     """Count a member's tensors, which are as many at every size; 0 if unknown."""
     candidate = family.member(slug, Size())
-    names = shapes_of(candidate) if candidate else ()
+    names = shapes_of(candidate.steps) if candidate else ()
     return sum(_last(name) != BATCH_COUNT for name in names)
 
 

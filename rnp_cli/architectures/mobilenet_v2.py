@@ -10,14 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-
-import torch.nn.functional as F
-from torch import Tensor, nn
 
 from rnp_cli.architectures.architecture import Candidate, cifar_image_size
 from rnp_cli.architectures.family import Family, Size
 from rnp_cli.architectures.shapes import Shapes, Unreadable
+from rnp_cli.architectures.steps import (
+    RELU,
+    AveragePool,
+    Block,
+    Conv,
+    Linear,
+    Norm,
+    Steps,
+)
 
 # expansion, channels, blocks, stride; the paper's table 2 with stride 1 in stage 2
 _STAGES = (
@@ -53,54 +58,46 @@ class MobileNetSpec:
     side: int = 1
 
 
-class MobileNetV2(nn.Module):
-    """3x3 stem, inverted residuals, 1x1 convolution, average pooling, linear head.
-
-    Images are (batch, in_channels, height, width) float32; the result is
-    (batch, num_classes) logits.
-    """
-
-    def __init__(self, spec: MobileNetSpec) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(spec.in_channels, spec.width, 3, 1, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(spec.width)
-        self.layers = nn.Sequential(*(_Block(block) for block in spec.blocks))
-        self.conv2 = nn.Conv2d(spec.blocks[-1].out_channels, spec.last, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(spec.last)
-        self.pool = nn.AdaptiveAvgPool2d(spec.side)
-        self.linear = nn.Linear(spec.last * spec.side**2, spec.num_classes)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return logits (batch, num_classes)."""
-        x: Tensor = self.layers(F.relu(self.bn1(self.conv1(images))))
-        x = F.relu(self.bn2(self.conv2(x)))
-        logits: Tensor = self.linear(self.pool(x).flatten(1))
-        return logits
+def mobilenet_v2(spec: MobileNetSpec) -> Steps:
+    """Lay out 3x3 stem, inverted residuals, 1x1 convolution, pooling, linear head."""
+    blocks = (
+        _block(f"layers.{number}", block) for number, block in enumerate(spec.blocks)
+    )
+    return (
+        Conv("conv1", spec.in_channels, spec.width, 3),
+        Norm("bn1", spec.width),
+        RELU,
+        *blocks,
+        Conv("conv2", spec.blocks[-1].out_channels, spec.last, 1),
+        Norm("bn2", spec.last),
+        RELU,
+        AveragePool(spec.side),
+        Linear("linear", spec.last * spec.side**2, spec.num_classes),
+    )
 
 
-class _Block(nn.Module):
-    def __init__(self, block: InvertedSpec) -> None:
-        super().__init__()
-        entry, middle, out = block.in_channels, block.expanded, block.out_channels
-        self.conv1 = nn.Conv2d(entry, middle, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(middle)
-        self.conv2 = nn.Conv2d(
-            middle, middle, 3, block.stride, 1, groups=middle, bias=False
-        )
-        self.bn2 = nn.BatchNorm2d(middle)
-        self.conv3 = nn.Conv2d(middle, out, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(out)
-        self._adds = block.stride == 1
-        self.shortcut: nn.Module = nn.Identity()
-        if self._adds and entry != out:
-            conv = nn.Conv2d(entry, out, 1, bias=False)
-            self.shortcut = nn.Sequential(conv, nn.BatchNorm2d(out))
+def _block(name: str, block: InvertedSpec) -> Block:
+    entry, middle, out = block.in_channels, block.expanded, block.out_channels
+    body = (
+        Conv("conv1", entry, middle, 1),
+        Norm("bn1", middle),
+        RELU,
+        Conv("conv2", middle, middle, 3, block.stride, groups=middle),
+        Norm("bn2", middle),
+        RELU,
+        Conv("conv3", middle, out, 1),
+        Norm("bn3", out),
+    )
+    return Block(name=name, body=body, shortcut=_shortcut(block))
 
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = F.relu(self.bn1(self.conv1(x)))
-        out = F.relu(self.bn2(self.conv2(out)))
-        out = self.bn3(self.conv3(out))
-        return out + self.shortcut(x) if self._adds else out
+
+def _shortcut(block: InvertedSpec) -> Steps | None:
+    entry, out = block.in_channels, block.out_channels
+    if block.stride != 1:
+        return None
+    if entry == out:
+        return ()
+    return Conv("shortcut.0", entry, out, 1), Norm("shortcut.1", out)
 
 
 def read(shapes: Shapes) -> Sequence[Candidate]:
@@ -111,7 +108,7 @@ def read(shapes: Shapes) -> Sequence[Candidate]:
     for number in range(shapes.count("layers.")):
         at = f"layers.{number}."
         out_channels = shapes.out(f"{at}conv3.weight", f"{at}bn3.weight")
-        keeps_size = shapes.has(f"{at}shortcut.") or channels == out_channels
+        keeps_size = shapes.holds(f"{at}shortcut.") or channels == out_channels
         block = InvertedSpec(
             in_channels=channels,
             expanded=shapes.out(f"{at}conv1.weight", f"{at}bn1.weight"),
@@ -177,7 +174,7 @@ def _candidate(spec: MobileNetSpec) -> Candidate:
     return Candidate(
         name=f"MobileNetV2 ({', '.join(remarks)})",
         slug="mobilenetv2-cifar",
-        build=partial(MobileNetV2, spec),
+        steps=mobilenet_v2(spec),
         num_classes=spec.num_classes,
         in_channels=spec.in_channels,
         image_size=cifar_image_size(

@@ -10,9 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-
-from torch import Tensor, nn
 
 from rnp_cli.architectures.architecture import (
     Candidate,
@@ -21,6 +18,17 @@ from rnp_cli.architectures.architecture import (
 )
 from rnp_cli.architectures.family import Family, Size
 from rnp_cli.architectures.shapes import Shapes, Unreadable
+from rnp_cli.architectures.steps import (
+    Activation,
+    AveragePool,
+    Block,
+    Conv,
+    Dropout,
+    Linear,
+    Norm,
+    Step,
+    Steps,
+)
 
 _BLOCKS = (1, 2, 3, 4, 3, 3, 1)  # in each stage
 _CHANNELS = (16, 24, 32, 64, 96, 160, 320)
@@ -40,65 +48,49 @@ class MobileNetSpec:
     for_cifar: bool
 
 
-class MobileNetV2(nn.Module):
-    """3x3 stem, inverted residuals, 1x1 convolution, average pooling, linear head.
-
-    Images are (batch, in_channels, height, width) float32; the result is
-    (batch, num_classes) logits.
-    """
-
-    def __init__(self, spec: MobileNetSpec) -> None:
-        super().__init__()
-        stem_stride = 1 if spec.for_cifar else 2
-        stem = _convolution(spec.in_channels, spec.width, 3, stride=stem_stride)
-        features: list[nn.Module] = [stem]
-        channels = spec.width
-        stages = _CIFAR_STRIDES if spec.for_cifar else _STRIDES
-        strides = [
-            stride if number == 0 else 1
-            for stride, count in zip(stages, _BLOCKS, strict=True)
-            for number in range(count)
-        ]
-        for (expanded, out), stride in zip(spec.blocks, strides, strict=True):
-            features.append(_Block(channels, expanded, out, stride))
-            channels = out
-        features.append(_convolution(channels, spec.last, 1))
-        self.features = nn.Sequential(*features)
-        self.pool = nn.AdaptiveAvgPool2d(1)
-        self.classifier = nn.Sequential(
-            nn.Dropout(0.2), nn.Linear(spec.last, spec.num_classes)
-        )
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return logits (batch, num_classes)."""
-        logits: Tensor = self.classifier(self.pool(self.features(images)).flatten(1))
-        return logits
+def mobilenet_v2(spec: MobileNetSpec) -> Steps:
+    """Lay out 3x3 stem, inverted residuals, 1x1 convolution, pooling, linear head."""
+    stem_stride = 1 if spec.for_cifar else 2
+    steps = [*_convolution("features.0", spec.in_channels, spec.width, 3, stem_stride)]
+    channels = spec.width
+    stages = _CIFAR_STRIDES if spec.for_cifar else _STRIDES
+    strides = [
+        stride if number == 0 else 1
+        for stride, count in zip(stages, _BLOCKS, strict=True)
+        for number in range(count)
+    ]
+    blocks = zip(spec.blocks, strides, strict=True)
+    for number, ((expanded, out), stride) in enumerate(blocks, 1):
+        steps.append(_block(f"features.{number}", channels, expanded, out, stride))
+        channels = out
+    return (
+        *steps,
+        *_convolution(f"features.{len(strides) + 1}", channels, spec.last, 1),
+        AveragePool(1),
+        Dropout(0.2),
+        Linear("classifier.1", spec.last, spec.num_classes),
+    )
 
 
-class _Block(nn.Module):
-    def __init__(self, entry: int, expanded: int | None, out: int, stride: int) -> None:
-        super().__init__()
-        middle = expanded or entry
-        layers: list[nn.Module] = []
-        if expanded is not None:
-            layers.append(_convolution(entry, middle, 1))
-        layers.append(_convolution(middle, middle, 3, stride=stride, groups=middle))
-        layers += [nn.Conv2d(middle, out, 1, bias=False), nn.BatchNorm2d(out)]
-        self.conv = nn.Sequential(*layers)
-        self._adds = stride == 1 and entry == out
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.conv(x)
-        return out + x if self._adds else out
+def _block(name: str, entry: int, expanded: int | None, out: int, stride: int) -> Block:
+    middle = expanded or entry
+    body: list[Step] = []
+    if expanded is not None:
+        body += _convolution("conv.0", entry, middle, 1)
+    place = 0 if expanded is None else 1
+    body += _convolution(f"conv.{place}", middle, middle, 3, stride, groups=middle)
+    body += [Conv(f"conv.{place + 1}", middle, out, 1), Norm(f"conv.{place + 2}", out)]
+    adds = stride == 1 and entry == out
+    return Block(name=name, body=tuple(body), shortcut=() if adds else None)
 
 
 def _convolution(
-    entry: int, out: int, kernel: int, *, stride: int = 1, groups: int = 1
-) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(entry, out, kernel, stride, kernel // 2, groups=groups, bias=False),
-        nn.BatchNorm2d(out),
-        nn.ReLU6(),
+    name: str, entry: int, out: int, kernel: int, stride: int = 1, groups: int = 1
+) -> Steps:
+    return (
+        Conv(f"{name}.0", entry, out, kernel, stride, groups),
+        Norm(f"{name}.1", out),
+        Activation("relu6"),
     )
 
 
@@ -166,7 +158,7 @@ def _candidate(spec: MobileNetSpec) -> Candidate:
     return Candidate(
         name=f"MobileNetV2 ({', '.join(remarks)})",
         slug="mobilenet-v2",
-        build=partial(MobileNetV2, spec),
+        steps=mobilenet_v2(spec),
         num_classes=classes,
         in_channels=channels,
         image_size=cifar_image_size(num_classes=classes, in_channels=channels)

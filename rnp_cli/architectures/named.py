@@ -6,13 +6,14 @@ import difflib
 from collections.abc import Sequence
 
 from rnp_cli.architectures.architecture import Architecture
-from rnp_cli.architectures.compare import difference, printable, shapes_of
+from rnp_cli.architectures.compare import difference, printable
 from rnp_cli.architectures.family import Family
 from rnp_cli.architectures.libraries import Unusable, find_model
 from rnp_cli.architectures.match import guess_size, match_names, match_order
 from rnp_cli.architectures.module import match_module
 from rnp_cli.architectures.refusal import unsuitable
 from rnp_cli.architectures.shapes import Shapes
+from rnp_cli.architectures.steps import shapes_of
 from rnp_cli.errors import UsageError
 
 
@@ -44,7 +45,7 @@ def match_named(
         return tuple(by_order[:1])
     differs = min(
         (
-            difference(shapes.under(prefix), shapes_of(member))
+            difference(shapes.under(prefix), shapes_of(member.steps))
             for prefix in shapes.prefixes()
         ),
         key=lambda entry: entry.count,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rnp_cli.architectures.architecture import Architecture
-from rnp_cli.architectures.load import load
+from rnp_cli.architectures.load_weights import load
 from rnp_cli.architectures.onnx_module import GraphModule
 from rnp_cli.architectures.shapes import Shapes
 from rnp_cli.errors import InputRefused

@@ -10,10 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-
-import torch.nn.functional as F
-from torch import Tensor, nn
 
 from rnp_cli.architectures.architecture import Candidate, cifar_image_size
 from rnp_cli.architectures.family import Family, Size
@@ -26,6 +22,16 @@ from rnp_cli.architectures.residual import (
     read_stages,
 )
 from rnp_cli.architectures.shapes import Shapes
+from rnp_cli.architectures.steps import (
+    RELU,
+    AveragePool,
+    Block,
+    Conv,
+    Linear,
+    Norm,
+    Step,
+    Steps,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,67 +47,50 @@ class PreActSpec:
     side: int = 1
 
 
-class PreActResNet(nn.Module):
-    """3x3 stem, pre-activation stages, average pooling, linear head.
-
-    Images are (batch, in_channels, height, width) float32; the result is
-    (batch, num_classes) logits.
-    """
-
-    def __init__(self, spec: PreActSpec) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(spec.in_channels, spec.width, 3, 1, 1, bias=False)
-        self._stages = [f"layer{number + 1}" for number in range(len(spec.stages))]
-        for name, blocks in zip(self._stages, spec.stages, strict=True):
-            self.add_module(name, nn.Sequential(*(_Block(block) for block in blocks)))
-        width = spec.stages[-1][-1].out_channels
-        self.bn = nn.BatchNorm2d(width) if spec.final_norm else None
-        self.pool = nn.AdaptiveAvgPool2d(spec.side)
-        self._head = spec.head_name
-        self.add_module(self._head, nn.Linear(width * spec.side**2, spec.num_classes))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return logits (batch, num_classes)."""
-        x: Tensor = self.conv1(images)
-        for name in self._stages:
-            x = self.get_submodule(name)(x)
-        if self.bn is not None:
-            x = F.relu(self.bn(x))
-        logits: Tensor = self.get_submodule(self._head)(self.pool(x).flatten(1))
-        return logits
+def preact_resnet(spec: PreActSpec) -> Steps:
+    """Lay out 3x3 stem, pre-activation stages, average pooling and linear head."""
+    steps: list[Step] = [Conv("conv1", spec.in_channels, spec.width, 3)]
+    for stage, blocks in enumerate(spec.stages, 1):
+        steps += [
+            _block(f"layer{stage}.{number}", block)
+            for number, block in enumerate(blocks)
+        ]
+    width = spec.stages[-1][-1].out_channels
+    if spec.final_norm:
+        steps += [Norm("bn", width), RELU]
+    head = Linear(spec.head_name, width * spec.side**2, spec.num_classes)
+    return (*steps, AveragePool(spec.side), head)
 
 
-class _Block(nn.Module):
-    def __init__(self, block: BlockSpec) -> None:
-        super().__init__()
-        entry, middle, out = block.in_channels, block.middle, block.out_channels
-        stride, groups = block.stride, block.groups
-        self.bn1 = nn.BatchNorm2d(entry)
-        if block.bottleneck:
-            self.conv1 = nn.Conv2d(entry, middle, 1, bias=False)
-            self.bn2 = nn.BatchNorm2d(middle)
-            self.conv2 = nn.Conv2d(
-                middle, middle, 3, stride, 1, groups=groups, bias=False
-            )
-            self.bn3 = nn.BatchNorm2d(middle)
-            self.conv3 = nn.Conv2d(middle, out, 1, bias=False)
-        else:
-            self.conv1 = nn.Conv2d(entry, middle, 3, stride, 1, bias=False)
-            self.bn2 = nn.BatchNorm2d(middle)
-            self.conv2 = nn.Conv2d(middle, out, 3, 1, 1, bias=False)
-        self._bottleneck = block.bottleneck
-        self.shortcut = (
-            nn.Sequential(nn.Conv2d(entry, out, 1, stride, bias=False))
-            if block.changes_shape
-            else None
+def _block(name: str, block: BlockSpec) -> Block:
+    entry, middle, out = block.in_channels, block.middle, block.out_channels
+    stride = block.stride
+    body: Steps
+    if block.bottleneck:
+        body = (
+            Conv("conv1", entry, middle, 1),
+            Norm("bn2", middle),
+            RELU,
+            Conv("conv2", middle, middle, 3, stride, block.groups),
+            Norm("bn3", middle),
+            RELU,
+            Conv("conv3", middle, out, 1),
         )
-
-    def forward(self, x: Tensor) -> Tensor:
-        activated = F.relu(self.bn1(x))
-        out: Tensor = self.conv2(F.relu(self.bn2(self.conv1(activated))))
-        if self._bottleneck:
-            out = self.conv3(F.relu(self.bn3(out)))
-        return out + (x if self.shortcut is None else self.shortcut(activated))
+    else:
+        body = (
+            Conv("conv1", entry, middle, 3, stride),
+            Norm("bn2", middle),
+            RELU,
+            Conv("conv2", middle, out, 3),
+        )
+    projects = block.changes_shape
+    return Block(
+        name=name,
+        entry=(Norm("bn1", entry), RELU),
+        body=body,
+        shortcut=(Conv("shortcut.0", entry, out, 1, stride),) if projects else (),
+        shortcut_is_after_entry=projects,
+    )
 
 
 def read(shapes: Shapes) -> Sequence[Candidate]:
@@ -146,7 +135,7 @@ def _candidate(spec: PreActSpec) -> Candidate:
     return Candidate(
         name=name,
         slug=f"preactresnet{number or ''}",
-        build=partial(PreActResNet, spec),
+        steps=preact_resnet(spec),
         num_classes=spec.num_classes,
         in_channels=spec.in_channels,
         image_size=cifar_image_size(

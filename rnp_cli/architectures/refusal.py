@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from rnp_cli.architectures.architecture import Architecture, Candidate
-from rnp_cli.architectures.compare import Difference, difference, shapes_of
+from rnp_cli.architectures.compare import Difference, difference
 from rnp_cli.architectures.family import Family
 from rnp_cli.architectures.match import guess_size
 from rnp_cli.architectures.shapes import Shapes
+from rnp_cli.architectures.steps import shapes_of
 from rnp_cli.errors import InputRefused
 
 HINT = "Name it with --arch NAME, or give your own code: --arch FILE.py:FACTORY."
@@ -22,7 +23,7 @@ def unrecognized(shapes: Shapes, families: Iterable[Family]) -> InputRefused:
     for prefix in shapes.prefixes():
         inner = shapes.under(prefix)
         for candidate in _proposals(inner, families):
-            wanted = shapes_of(candidate)
+            wanted = shapes_of(candidate.steps)
             differs = difference(inner, wanted)
             known = len(inner) - len(differs.unexpected)
             if known:

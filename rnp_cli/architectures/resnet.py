@@ -8,11 +8,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch.nn.functional as F
-from torch import Tensor, nn
-
 from rnp_cli.architectures.residual import BlockSpec, Shortcut, Stages, read_stages
 from rnp_cli.architectures.shapes import Shapes
+from rnp_cli.architectures.steps import (
+    RELU,
+    AveragePool,
+    Block,
+    Conv,
+    Linear,
+    MaxPool,
+    Norm,
+    Pad,
+    Step,
+    Steps,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,93 +41,57 @@ class ResNetSpec:
     side: int = 1  # the head sees side x side values per channel
 
 
-class ResNet(nn.Module):
-    """Stem, residual stages, average pooling, linear head.
+def resnet(spec: ResNetSpec) -> Steps:
+    """Lay out stem, residual stages, average pooling and linear head."""
+    steps: list[Step] = [
+        Conv("conv1", spec.in_channels, spec.width, spec.kernel, spec.stem_stride),
+        Norm("bn1", spec.width),
+        RELU,
+    ]
+    if spec.stem_pool:
+        steps.append(MaxPool(3, 2, 1))
+    for stage, blocks in enumerate(spec.stages, 1):
+        for number, block in enumerate(blocks):
+            steps += [_block(f"layer{stage}.{number}", block, spec), RELU]
+    values = spec.stages[-1][-1].out_channels * spec.side**2
+    head = Linear(spec.head_name, values, spec.num_classes)
+    return (*steps, AveragePool(spec.side), head)
 
-    Images are (batch, in_channels, height, width) float32; the result is
-    (batch, num_classes) logits.
-    """
 
-    def __init__(self, spec: ResNetSpec) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(
-            spec.in_channels,
-            spec.width,
-            spec.kernel,
-            spec.stem_stride,
-            spec.kernel // 2,
-            bias=False,
+def _block(name: str, block: BlockSpec, spec: ResNetSpec) -> Block:
+    entry, middle, out = block.in_channels, block.middle, block.out_channels
+    body: Steps
+    if block.bottleneck:
+        body = (
+            Conv("conv1", entry, middle, 1),
+            Norm("bn1", middle),
+            RELU,
+            Conv("conv2", middle, middle, 3, block.stride, block.groups),
+            Norm("bn2", middle),
+            RELU,
+            Conv("conv3", middle, out, 1),
+            Norm("bn3", out),
         )
-        self.bn1 = nn.BatchNorm2d(spec.width)
-        self.stem_pool = nn.MaxPool2d(3, 2, 1) if spec.stem_pool else nn.Identity()
-        self._stages = [f"layer{number + 1}" for number in range(len(spec.stages))]
-        for name, blocks in zip(self._stages, spec.stages, strict=True):
-            self.add_module(name, nn.Sequential(*(_Block(b, spec) for b in blocks)))
-        self.pool = nn.AdaptiveAvgPool2d(spec.side)
-        values = spec.stages[-1][-1].out_channels * spec.side**2
-        self._head = spec.head_name
-        self.add_module(self._head, nn.Linear(values, spec.num_classes))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return logits (batch, num_classes)."""
-        x: Tensor = self.stem_pool(F.relu(self.bn1(self.conv1(images))))
-        for name in self._stages:
-            x = self.get_submodule(name)(x)
-        logits: Tensor = self.get_submodule(self._head)(self.pool(x).flatten(1))
-        return logits
+    else:
+        body = (
+            Conv("conv1", entry, middle, 3, block.stride),
+            Norm("bn1", middle),
+            RELU,
+            Conv("conv2", middle, out, 3),
+            Norm("bn2", out),
+        )
+    return Block(name=name, body=body, shortcut=_shortcut(block, spec))
 
 
-class _Block(nn.Module):
-    def __init__(self, block: BlockSpec, spec: ResNetSpec) -> None:
-        super().__init__()
-        middle, out, stride = block.middle, block.out_channels, block.stride
-        if block.bottleneck:
-            self.conv1 = nn.Conv2d(block.in_channels, middle, 1, bias=False)
-            self.bn1 = nn.BatchNorm2d(middle)
-            self.conv2 = nn.Conv2d(
-                middle, middle, 3, stride, 1, groups=block.groups, bias=False
-            )
-            self.bn2 = nn.BatchNorm2d(middle)
-            self.conv3 = nn.Conv2d(middle, out, 1, bias=False)
-            self.bn3 = nn.BatchNorm2d(out)
-        else:
-            self.conv1 = nn.Conv2d(block.in_channels, middle, 3, stride, 1, bias=False)
-            self.bn1 = nn.BatchNorm2d(middle)
-            self.conv2 = nn.Conv2d(middle, out, 3, 1, 1, bias=False)
-            self.bn2 = nn.BatchNorm2d(out)
-        self._bottleneck = block.bottleneck
-        self._shortcut = spec.shortcut_name
-        self.add_module(self._shortcut, _shortcut(block, spec.shortcut))
-
-    def forward(self, x: Tensor) -> Tensor:
-        out = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-        if self._bottleneck:
-            out = self.bn3(self.conv3(F.relu(out)))
-        return F.relu(out + self.get_submodule(self._shortcut)(x))
-
-
-class Padding(nn.Module):
-    """The option-A shortcut: every second pixel, new channels zero on both sides."""
-
-    def __init__(self, block: BlockSpec) -> None:
-        super().__init__()
-        self._stride = block.stride
-        new = block.out_channels - block.in_channels
-        self._padding = (0, 0, 0, 0, new // 2, new - new // 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (batch, in, height, width) to (batch, out, height / 2, width / 2)."""
-        return F.pad(x[:, :, :: self._stride, :: self._stride], self._padding)
-
-
-def _shortcut(block: BlockSpec, kind: Shortcut) -> nn.Module:
+def _shortcut(block: BlockSpec, spec: ResNetSpec) -> Steps:
     if not block.changes_shape:
-        return nn.Identity()
-    if kind == "padding":
-        return Padding(block)
-    out = block.out_channels
-    conv = nn.Conv2d(block.in_channels, out, 1, block.stride, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(out))
+        return ()
+    entry, out = block.in_channels, block.out_channels
+    if spec.shortcut == "padding":  # option A: new channels are zero, on both sides
+        new = out - entry
+        return (Pad(block.stride, new // 2, new - new // 2),)
+    name = spec.shortcut_name
+    return Conv(f"{name}.0", entry, out, 1, block.stride), Norm(f"{name}.1", out)
 
 
 def read_resnet(shapes: Shapes) -> ResNetSpec:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 from rnp_cli.architectures.architecture import Candidate, cifar_image_size
 from rnp_cli.architectures.family import Family, Size
 from rnp_cli.architectures.residual import PLANS, depth, published
-from rnp_cli.architectures.resnet import ResNet, ResNetSpec, read_resnet
+from rnp_cli.architectures.resnet import ResNetSpec, read_resnet, resnet
 from rnp_cli.architectures.shapes import Shapes, Unreadable
 
 
@@ -56,7 +55,7 @@ def _candidate(spec: ResNetSpec) -> Candidate:
     return Candidate(
         name=f"ResNet-{depth(spec.stages)} ({', '.join(remarks)})",
         slug=f"resnet{number or ''}-cifar",
-        build=partial(ResNet, spec),
+        steps=resnet(spec),
         num_classes=spec.num_classes,
         in_channels=spec.in_channels,
         image_size=cifar_image_size(

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 from rnp_cli.architectures.architecture import Candidate, imagenet_image_size
 from rnp_cli.architectures.family import Family, Size
 from rnp_cli.architectures.residual import PLANS, Plan, depth, published
-from rnp_cli.architectures.resnet import ResNet, ResNetSpec, read_resnet
+from rnp_cli.architectures.resnet import ResNetSpec, read_resnet, resnet
 from rnp_cli.architectures.shapes import Shapes, Unreadable
 
 _PLANS = {f"resnet{number}": plan for number, plan in PLANS.items()}
@@ -74,7 +73,7 @@ def _candidate(spec: ResNetSpec) -> Candidate:
     return Candidate(
         name=f"{name} ({', '.join(remarks)})" if remarks else name,
         slug=slug or "resnet-torchvision",
-        build=partial(ResNet, spec),
+        steps=resnet(spec),
         num_classes=spec.num_classes,
         in_channels=spec.in_channels,
         image_size=imagenet_image_size(num_classes=spec.num_classes),

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Shape = tuple[int, ...]
 BATCH_COUNT = "num_batches_tracked"
+_DEEPEST = 8  # parts of a name that are looked at; ours have five at most
 _LARGEST_DIMENSION = 1 << 20  # of a width or a class count; keeps products in 64 bits
 
 
@@ -63,12 +67,27 @@ class Shapes(Mapping[str, Shape]):
 
     def count(self, stem: str) -> int:
         """Return how many of ``stem0.``, ``stem1.``, … exist without a gap."""
-        tails = (name[len(stem) :] for name in self._shapes if name.startswith(stem))
-        heads = {tail.partition(".")[0] for tail in tails if "." in tail}
         number = 0
-        while str(number) in heads:
+        while self.holds(f"{stem}{number}."):
             number += 1
         return number
+
+    def holds(self, stem: str) -> bool:
+        """Return whether a name goes on after ``stem``, one of its layers: "conv1."."""
+        return stem in self._stems
+
+    @cached_property
+    def _stems(self) -> frozenset[str]:
+        """All layers, so that a look for one takes no walk through all names."""
+        found = set()
+        for name in self._shapes:
+            end = 0
+            for _ in range(_DEEPEST):
+                end = name.find(".", end) + 1
+                if not end:
+                    break
+                found.add(name[:end])
+        return frozenset(found)
 
     def has(self, part: str) -> bool:
         """Return whether any name contains ``part``."""
@@ -86,7 +105,7 @@ class Shapes(Mapping[str, Shape]):
 
     def prefixes(self) -> tuple[str, ...]:
         """Return the prefixes all names share, from none to the longest: "", "net."."""
-        parts = [name.split(".")[:-1][:8] for name in self._shapes]
+        parts = [name.split(".")[:-1][:_DEEPEST] for name in self._shapes]
         shared = [""]
         for level in zip(*parts, strict=False):
             if len(set(level)) > 1:

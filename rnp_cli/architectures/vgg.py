@@ -8,15 +8,24 @@ is one linear layer, as in CIFAR ports, or several (``classifier.0``, ``.3``, ``
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
-
-from torch import Tensor, nn
 
 from rnp_cli.architectures.architecture import Candidate, imagenet_image_size
 from rnp_cli.architectures.family import Family, Size
 from rnp_cli.architectures.shapes import Shapes
+from rnp_cli.architectures.steps import (
+    RELU,
+    Activation,
+    AveragePool,
+    Conv,
+    Dropout,
+    Linear,
+    MaxPool,
+    Norm,
+    Step,
+    Steps,
+)
 from rnp_cli.architectures.vgg_layers import ConvSpec, VggSpec, plan_convs, read_spec
 
 # configurations A, B, D, E of the paper: convolutions between poolings
@@ -29,53 +38,35 @@ _BLOCKS = {
 _USUAL_SIZES = (28, 32, 64, 96, 128, 224)
 
 
-class VGG(nn.Module):
-    """Convolutions with pooling between, average pooling to a fixed size, linear head.
-
-    Images are (batch, in_channels, height, width) float32; the result is
-    (batch, num_classes) logits.
-    """
-
-    def __init__(self, spec: VggSpec) -> None:
-        super().__init__()
-        self.features = nn.Sequential(*_features(spec))
-        self.avgpool = nn.AdaptiveAvgPool2d(spec.side)
-        self.classifier = _classifier(spec)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return logits (batch, num_classes)."""
-        pooled = self.avgpool(self.features(images)).flatten(1)
-        logits: Tensor = self.classifier(pooled)
-        return logits
-
-
-def _features(spec: VggSpec) -> list[nn.Module]:
-    layers: list[nn.Module] = []
-    channels = spec.in_channels
+def vgg(spec: VggSpec) -> Steps:
+    """Lay out convolutions with pooling between, pooling to a fixed size, the head."""
+    steps: list[Step] = []
+    channels, place = spec.in_channels, 0
+    pooling = (MaxPool(2, 2), Dropout(0.3))
     for conv in spec.convs:
-        pooling: list[nn.Module] = [nn.MaxPool2d(2), nn.Dropout(0.3)]
-        layers += pooling[: conv.index - len(layers)]
-        out, kernel = conv.out_channels, conv.kernel
-        layers.append(nn.Conv2d(channels, out, kernel, 1, kernel // 2, bias=conv.bias))
+        steps += pooling[: conv.index - place]
+        name, out = f"features.{conv.index}", conv.out_channels
+        steps.append(Conv(name, channels, out, conv.kernel, bias=conv.bias))
         if conv.is_normalized:
-            layers.append(nn.BatchNorm2d(out))
-        layers.append(nn.ELU() if spec.activation == "elu" else nn.ReLU())
-        channels = out
-    return [*layers, nn.MaxPool2d(2)]
+            steps.append(Norm(f"features.{conv.index + 1}", out))
+        steps.append(Activation(spec.activation))
+        channels, place = out, conv.end
+    return (*steps, pooling[0], AveragePool(spec.side), *_head(spec))
 
 
-def _classifier(spec: VggSpec) -> nn.Module:
+def _head(spec: VggSpec) -> Iterator[Step]:
     values = spec.convs[-1].out_channels * spec.side**2
-    if spec.head[0][0] is None:
-        return nn.Linear(values, spec.num_classes)
-    layers: list[nn.Module] = []
-    for index, out in spec.head:
-        while len(layers) < (index or 0):
-            follows_linear = bool(layers) and isinstance(layers[-1], nn.Linear)
-            layers.append(nn.ReLU() if follows_linear else nn.Dropout(0.5))
-        layers.append(nn.Linear(values, out))
-        values = out
-    return nn.Sequential(*layers)
+    place = 0
+    for index, outputs in spec.head:
+        gap = (index or 0) - place
+        if gap and place:
+            yield RELU
+            gap -= 1
+        for _ in range(gap):
+            yield Dropout(0.5)
+        name = "classifier" if index is None else f"classifier.{index}"
+        yield Linear(name, values, outputs)
+        values, place = outputs, (index or 0) + 1
 
 
 def read(shapes: Shapes) -> Sequence[Candidate]:
@@ -114,7 +105,7 @@ def _candidate(spec: VggSpec) -> Candidate:
     return Candidate(
         name=f"{name} ({', '.join(remarks)})" if remarks else name,
         slug=slug,
-        build=partial(VGG, spec),
+        steps=vgg(spec),
         num_classes=spec.num_classes,
         in_channels=spec.in_channels,
         image_size=_image_size(spec),

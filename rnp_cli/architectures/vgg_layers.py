@@ -19,6 +19,11 @@ class ConvSpec:
     is_normalized: bool = True
     follows_pooling: bool = False
 
+    @property
+    def end(self) -> int:
+        """The first place after it, its BatchNorm and its activation."""
+        return self.index + (3 if self.is_normalized else 2)
+
 
 @dataclass(frozen=True, kw_only=True)
 class VggSpec:
@@ -78,7 +83,7 @@ def read_spec(shapes: Shapes) -> VggSpec:
             follows_pooling=gap > 0,
         )
         convs.append(conv)
-        free = index + (3 if is_normalized else 2)
+        free = conv.end
     if not convs:
         raise Unreadable("features")
     head = _read_head(shapes)

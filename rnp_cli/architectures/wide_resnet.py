@@ -9,13 +9,8 @@ raw input, and its convolutions have biases.
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-
-import torch.nn.functional as F
-from torch import Tensor, nn
 
 from rnp_cli.architectures.architecture import Candidate, cifar_image_size
 from rnp_cli.architectures.family import Family, Size
@@ -27,6 +22,15 @@ from rnp_cli.architectures.residual import (
     read_stages,
 )
 from rnp_cli.architectures.shapes import Shapes, Unreadable
+from rnp_cli.architectures.steps import (
+    RELU,
+    AveragePool,
+    Block,
+    Conv,
+    Linear,
+    Norm,
+    Steps,
+)
 
 _STEM = 16  # channels of the stem in the paper, whatever the widening factor
 
@@ -48,64 +52,41 @@ class WideSpec:
     side: int = 1
 
 
-class WideResNet(nn.Module):
-    """3x3 stem, three pre-activation stages, BatchNorm, average pooling, linear head.
+def wide_resnet(spec: WideSpec) -> Steps:
+    """Lay out 3x3 stem, pre-activation stages, BatchNorm, pooling and linear head.
 
-    Images are (batch, in_channels, height, width) float32; the result is
-    (batch, num_classes) logits. Dropout inside the blocks is left out: it has no
-    parameters and does nothing in eval mode.
+    Dropout inside the blocks is left out: it has no parameters and does nothing in
+    eval mode.
     """
-
-    def __init__(self, spec: WideSpec) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(spec.in_channels, spec.width, 3, 1, 1, bias=spec.bias)
-        title = "block" if spec.nested else "layer"
-        self._stages = [f"{title}{number + 1}" for number in range(len(spec.stages))]
-        for name, blocks in zip(self._stages, spec.stages, strict=True):
-            stage = nn.Sequential(*(_Block(block, spec) for block in blocks))
-            if spec.nested:
-                stage = nn.Sequential(OrderedDict(layer=stage))
-            self.add_module(name, stage)
-        width = spec.stages[-1][-1].out_channels
-        self.bn1 = nn.BatchNorm2d(width)
-        self.pool = nn.AdaptiveAvgPool2d(spec.side)
-        self._head = spec.head_name
-        self.add_module(self._head, nn.Linear(width * spec.side**2, spec.num_classes))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return logits (batch, num_classes)."""
-        x: Tensor = self.conv1(images)
-        for name in self._stages:
-            x = self.get_submodule(name)(x)
-        pooled = self.pool(F.relu(self.bn1(x))).flatten(1)
-        logits: Tensor = self.get_submodule(self._head)(pooled)
-        return logits
+    stem = Conv("conv1", spec.in_channels, spec.width, 3, bias=spec.bias)
+    at = "block{}.layer.{}" if spec.nested else "layer{}.{}"
+    blocks = (
+        _block(at.format(stage, number), block, spec)
+        for stage, blocks in enumerate(spec.stages, 1)
+        for number, block in enumerate(blocks)
+    )
+    width = spec.stages[-1][-1].out_channels
+    head = Linear(spec.head_name, width * spec.side**2, spec.num_classes)
+    return (stem, *blocks, Norm("bn1", width), RELU, AveragePool(spec.side), head)
 
 
-class _Block(nn.Module):
-    def __init__(self, block: BlockSpec, spec: WideSpec) -> None:
-        super().__init__()
-        entry, out, stride = block.in_channels, block.out_channels, block.stride
-        self.bn1 = nn.BatchNorm2d(entry)
-        self.conv1 = nn.Conv2d(entry, block.middle, 3, stride, 1, bias=spec.bias)
-        self.bn2 = nn.BatchNorm2d(block.middle)
-        self.conv2 = nn.Conv2d(block.middle, out, 3, 1, 1, bias=spec.bias)
-        self._shortcut = spec.shortcut_name
-        self._shortcut_is_activated = spec.shortcut_is_activated
-        self._projects = block.changes_shape
-        if self._projects:
-            conv = nn.Conv2d(entry, out, 1, stride, bias=spec.shortcut_bias)
-            nested = self._shortcut == "shortcut"
-            self.add_module(self._shortcut, nn.Sequential(conv) if nested else conv)
-
-    def forward(self, x: Tensor) -> Tensor:
-        activated = F.relu(self.bn1(x))
-        out: Tensor = self.conv2(F.relu(self.bn2(self.conv1(activated))))
-        if not self._projects:
-            return out + x
-        entry = activated if self._shortcut_is_activated else x
-        projected: Tensor = self.get_submodule(self._shortcut)(entry)
-        return out + projected
+def _block(name: str, block: BlockSpec, spec: WideSpec) -> Block:
+    entry, middle, out = block.in_channels, block.middle, block.out_channels
+    stride, at = block.stride, spec.shortcut_name
+    at = "shortcut.0" if at == "shortcut" else at
+    projection = Conv(at, entry, out, 1, stride, bias=spec.shortcut_bias)
+    return Block(
+        name=name,
+        entry=(Norm("bn1", entry), RELU),
+        body=(
+            Conv("conv1", entry, middle, 3, stride, bias=spec.bias),
+            Norm("bn2", middle),
+            RELU,
+            Conv("conv2", middle, out, 3, bias=spec.bias),
+        ),
+        shortcut=(projection,) if block.changes_shape else (),
+        shortcut_is_after_entry=block.changes_shape and spec.shortcut_is_activated,
+    )
 
 
 def read(shapes: Shapes) -> Sequence[Candidate]:
@@ -178,7 +159,7 @@ def _candidate(spec: WideSpec) -> Candidate:
     return Candidate(
         name=name,
         slug=slug,
-        build=partial(WideResNet, spec),
+        steps=wide_resnet(spec),
         num_classes=spec.num_classes,
         in_channels=spec.in_channels,
         image_size=cifar_image_size(

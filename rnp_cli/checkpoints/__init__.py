@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rnp_cli.checkpoints.checkpoint import Checkpoint
+    from rnp_cli.checkpoints.fold import fold_shapes
     from rnp_cli.checkpoints.header import read_safetensors_metadata
     from rnp_cli.checkpoints.limits import LoadLimits
     from rnp_cli.checkpoints.onnx_metadata import read_onnx_metadata
@@ -18,6 +19,7 @@ __all__ = [
     "Checkpoint",
     "LoadLimits",
     "Scan",
+    "fold_shapes",
     "read_checkpoint",
     "read_onnx_metadata",
     "read_safetensors_metadata",
@@ -28,6 +30,7 @@ _HOME = {
     "Checkpoint": "rnp_cli.checkpoints.checkpoint",
     "LoadLimits": "rnp_cli.checkpoints.limits",
     "Scan": "rnp_cli.checkpoints.scan",
+    "fold_shapes": "rnp_cli.checkpoints.fold",
     "read_checkpoint": "rnp_cli.checkpoints.read",
     "read_onnx_metadata": "rnp_cli.checkpoints.onnx_metadata",
     "read_safetensors_metadata": "rnp_cli.checkpoints.header",

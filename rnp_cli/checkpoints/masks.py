@@ -1,35 +1,29 @@
-"""Folds the leftovers of torch.nn.utils.prune: X_orig times X_mask is X."""
+"""The leftovers of torch.nn.utils.prune: X_orig times X_mask is X."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from rnp_cli.checkpoints.pairs import Pair, stem_of
 from rnp_cli.checkpoints.refusals import malformed, quote
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def fold_masks(state_dict: dict[str, Tensor]) -> tuple[dict[str, Tensor], int]:
-    """Return the weights with every mask applied, and how many there were."""
-    folded: dict[str, Tensor] = {}
-    count = 0
-    for name, tensor in state_dict.items():
-        stem = name.removesuffix("_orig")
-        if _is_pair(stem, state_dict) and name.endswith("_orig"):
-            mask = state_dict[f"{stem}_mask"]
-            if mask.shape != tensor.shape:
-                raise malformed(f"The mask of {quote(stem)} has another shape.")
-            folded[stem] = tensor * mask.to(tensor.dtype)
-            count += 1
-        elif not _is_pair(name.removesuffix("_mask"), state_dict):
-            folded[name] = tensor
-    return folded, count
+def mask_pair(name: str, names: Mapping[str, object]) -> Pair | None:
+    """Return the pair that ``name`` belongs to."""
+    stem = stem_of(name, "_orig", "_mask")
+    original, mask = f"{stem}_orig", f"{stem}_mask"
+    if stem is None or stem in names or original not in names or mask not in names:
+        return None
+    return Pair(first=original, second=mask, weight=stem, shaped=original)
 
 
-def _is_pair(stem: str, state_dict: dict[str, Tensor]) -> bool:
-    return (
-        f"{stem}_orig" in state_dict
-        and f"{stem}_mask" in state_dict
-        and stem not in state_dict
-    )
+def masked_weight(pair: Pair, tensors: Mapping[str, Tensor]) -> Tensor:
+    """Apply the mask. Raises InputRefused where it does not fit."""
+    tensor, mask = tensors[pair.first], tensors[pair.second]
+    if mask.shape != tensor.shape:
+        raise malformed(f"The mask of {quote(pair.weight)} has another shape.")
+    return tensor * mask.to(tensor.dtype)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 _SUFFIXES = frozenset(
-    {".pt", ".pth", ".tar", ".th", ".ckpt", ".bin", ".pkl", ".safetensors"}
+    {".pt", ".pth", ".tar", ".th", ".ckpt", ".bin", ".pkl", ".pt2", ".safetensors"}
 )
 
 

@@ -26,6 +26,14 @@ def scan(
         Literal["table", "json"],
         typer.Option("--format", help="A table cuts long lists; JSON has them whole."),
     ] = "table",
+    second_opinion: Annotated[
+        bool,
+        typer.Option(
+            "--second-opinion",
+            help="Show also what fickling, modelscan and picklescan say, as far as "
+            "they are installed. They run on the files unconfined, and decide nothing.",
+        ),
+    ] = False,
 ) -> None:
     """Say what model FILES are and what is in them; nothing in them is executed.
 
@@ -44,7 +52,7 @@ def scan(
     from rnp_cli.report.scan_terminal import render_scan
     from rnp_cli.scanning import scan_models
 
-    report = scan_models(files)
+    report = scan_models(files, second_opinion=second_opinion)
     if output_format == "json":
         sys.stdout.write(report.model_dump_json(indent=2) + "\n")
     else:

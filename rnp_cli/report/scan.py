@@ -53,6 +53,16 @@ class ArchitectureGuess(_Part):
     reason: str = ""
 
 
+Opinion = Literal["flagged", "passed", "not read", "error", "timed out"]
+
+
+class SecondOpinion(_Part):
+    """What another scanner says of the file; it decides nothing here."""
+
+    tool: str
+    verdict: Opinion
+
+
 class ScannedModel(_Part):
     """One model file, or one folder that is a model.
 
@@ -73,6 +83,7 @@ class ScannedModel(_Part):
     globals: tuple[GlobalInfo, ...]
     findings: tuple[str, ...]
     refusal: RefusalInfo | None
+    second_opinions: tuple[SecondOpinion, ...] = ()  # where they were asked for
 
     @property
     def tensors(self) -> tuple[TensorInfo, ...]:

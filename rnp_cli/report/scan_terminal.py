@@ -73,6 +73,8 @@ def _facts(model: ScannedModel) -> Table:
     rows.append(("NaN or infinite", _some(broken)))
     empty = [t.name for t in model.tensors if 0 in t.shape]
     rows.append(("Without values", _some(empty)))
+    said = [f"{other.tool}: {other.verdict}" for other in model.second_opinions]
+    rows.append(("Second opinion", ", ".join(said)))
     table = Table.grid(padding=(0, 2))
     for name, value in rows:
         if value:

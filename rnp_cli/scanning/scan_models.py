@@ -13,15 +13,18 @@ from rnp_cli.checkpoints.scan_model import scan_file
 from rnp_cli.errors import UsageError
 from rnp_cli.report.plain import plain
 from rnp_cli.report.scan import (
+    ArchitectureGuess,
     GlobalInfo,
     LayerInfo,
     RefusalInfo,
     ScannedModel,
     ScanReport,
+    SecondOpinion,
     TensorInfo,
 )
 from rnp_cli.scanning.find_models import find_models
-from rnp_cli.scanning.guess import Guesser
+from rnp_cli.scanning.guess import guess
+from rnp_cli.scanning.second_opinion import installed, opinions
 
 _LINK_HINT = (
     "What it leads to was not scanned, so the folder was not scanned whole: give that "
@@ -29,23 +32,18 @@ _LINK_HINT = (
 )
 
 
-def scan_models(paths: Sequence[Path]) -> ScanReport:
+def scan_models(paths: Sequence[Path], *, second_opinion: bool = False) -> ScanReport:
     """Scan files, and the model files in folders, without executing any of them.
 
-    A file that is refused is in the report, with the reason. Raises UsageError where
-    a path leads nowhere, or no path leads to a model file.
+    A file that is refused is in the report, with the reason. With ``second_opinion``
+    other scanners that are installed are asked as well, and decide nothing.
+    Raises UsageError where a path leads nowhere, no path leads to a model file, or
+    there is no other scanner to ask.
     """
     found = find_models(paths)
-    with Guesser() as guesser:
-        models: list[ScannedModel] = []
-        for path in found.models:
-            models.append(_described(path, _scan(path)))
-            if models[-1].refusal is None:
-                guesser.start()
-        guesses = guesser.guess([_guessable(model) for model in models])
+    others = installed() if second_opinion else {}
     models = [
-        model.model_copy(update={"architecture": guess})
-        for model, guess in zip(models, guesses, strict=True)
+        _described(path, _scan(path), opinions(path, others)) for path in found.models
     ]
     for path, reason in found.unreachable:
         refusal = Refusal(message=f"{reason}.", hint=_LINK_HINT)
@@ -63,12 +61,9 @@ def _scan(path: Path) -> Scan:
         return replace(Scan.blank(), refusal=refusal)
 
 
-def _guessable(model: ScannedModel) -> tuple[TensorInfo, ...]:
-    """Return the tensors, or none of a file that nobody may use."""
-    return model.tensors if model.refusal is None else ()
-
-
-def _described(path: Path, scan: Scan) -> ScannedModel:
+def _described(
+    path: Path, scan: Scan, second_opinions: tuple[SecondOpinion, ...] = ()
+) -> ScannedModel:
     refusal = scan.refusal
     return ScannedModel(
         path=plain(str(path)),
@@ -81,14 +76,23 @@ def _described(path: Path, scan: Scan) -> ScannedModel:
         wrapper=scan.wrapper,
         prefix=scan.prefix,
         dropped=scan.dropped,
-        architecture=None,
+        architecture=_architecture(scan),
         globals=tuple(
             GlobalInfo(name=named.name, severity=named.severity.value)
             for named in scan.globals
         ),
         findings=scan.findings,
         refusal=refusal and RefusalInfo(message=refusal.message, hint=refusal.hint),
+        second_opinions=second_opinions,
     )
+
+
+def _architecture(scan: Scan) -> ArchitectureGuess | None:
+    if scan.refusal is not None:
+        return None
+    if scan.format == "ONNX":
+        return ArchitectureGuess(names=(), reason="Its own: the file holds its graph.")
+    return guess(scan.tensors)
 
 
 def _layers(scan: Scan) -> tuple[LayerInfo, ...]:

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rnp_cli.architectures import FAMILIES, identify, known_names, load
+from rnp_cli.architectures import FAMILIES, Shapes, identify, known_names, load
 from rnp_cli.architectures.architecture import Candidate
+from rnp_cli.architectures.steps import shapes_of
 
 FIRST = [family.slugs[0] for family in FAMILIES]
 # one name of each family that checkpoints in circulation have
@@ -43,6 +44,19 @@ def test_full_width_members_are_identified_from_shapes_alone(
 
     assert (found.name, found.matched_by) == (candidate.name, "names")
     assert (found.num_classes, found.in_channels) == (10, 3)
+
+
+@pytest.mark.parametrize("slug", known_names())
+def test_the_shapes_of_the_steps_are_those_of_the_module(
+    member: Callable[..., Candidate], slug: str
+) -> None:
+    candidate = member(slug)
+    with torch.device("meta"):
+        state_dict = candidate.build().state_dict()
+
+    shapes = shapes_of(candidate.steps)
+
+    assert list(shapes.items()) == list(Shapes.of(state_dict).items())
 
 
 @pytest.mark.parametrize("classes", [10, 43])

@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn.utils import parametrizations
 from torch.nn.utils import weight_norm as old_weight_norm
 
-from rnp_cli.checkpoints import Checkpoint, read_checkpoint
+from rnp_cli.checkpoints import Checkpoint, fold_shapes, read_checkpoint
 from rnp_cli.errors import InputRefused
 
 
@@ -232,6 +232,20 @@ def test_weight_norms_are_folded(
     for name, weight in expected.items():
         assert torch.equal(checkpoint.state_dict[name], weight.detach())
     assert "folded 2 weight normalizations" in checkpoint.findings[-1]
+    shapes = {name: tuple(value.shape) for name, value in net.state_dict().items()}
+    assert fold_shapes(shapes) == {n: v.shape for n, v in checkpoint.state_dict.items()}
+
+
+def test_two_pairs_for_one_weight_are_refused(tmp_path: Path) -> None:
+    weights = {
+        "a.weight_g": torch.ones(4, 1),
+        "a.weight_v": torch.ones(4, 5),
+        "a.parametrizations.weight.original0": torch.ones(4, 1),
+        "a.parametrizations.weight.original1": torch.ones(4, 5),
+    }
+
+    with pytest.raises(InputRefused, match="Two pairs of tensors stand for"):
+        saved(weights, tmp_path / "model.pt")
 
 
 def test_a_weight_norm_that_does_not_fit_is_refused(tmp_path: Path) -> None:

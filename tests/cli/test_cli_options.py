@@ -14,6 +14,7 @@ from rnp_cli.defense.rnp import DefenseConfig
         ("model.pt", "model.sanitized.safetensors"),
         ("some/where/model.pth.tar", "model.sanitized.safetensors"),
         ("model.safetensors", "model.sanitized.safetensors"),
+        ("model.pt2", "model.sanitized.safetensors"),
         ("model.v2.pt", "model.v2.sanitized.safetensors"),
         ("resnet-0.1", "resnet-0.1.sanitized.safetensors"),
         ("model", "model.sanitized.safetensors"),

@@ -4,13 +4,18 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
-from rnp_cli.scanning import guess
+from rnp_cli.architectures import FAMILIES
+from rnp_cli.architectures.family import Size
+from rnp_cli.scanning import guess, second_opinion
 
 Rnp = Callable[..., Any]
 
@@ -111,24 +116,26 @@ def test_nothing_to_scan_is_a_usage_error(
     assert rnp("scan", *arguments).code == 2
 
 
-def test_a_guess_that_fails_is_absent(
-    rnp: Rnp, digits: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(guess, "_START", "raise SystemExit(1)")
+def test_what_pruning_left_is_folded_for_the_guess(rnp: Rnp, tmp_path: Path) -> None:
+    weights = FAMILIES[0].member("resnet18-cifar", Size(width=8)).build().state_dict()  # type: ignore[union-attr]
+    kernel = weights.pop("layer1.0.conv1.weight")
+    weights["layer1.0.conv1.weight_orig"] = kernel
+    weights["layer1.0.conv1.weight_mask"] = torch.ones_like(kernel)
+    torch.save(weights, tmp_path / "model.pt")
 
-    run = rnp("scan", digits.model, "--format", "json")
+    run = rnp("scan", tmp_path / "model.pt", "--format", "json")
+
+    architecture = json.loads(run.out)["files"][0]["architecture"]
+    assert architecture["names"] == ["ResNet-18 (CIFAR, width 8)"]
+
+
+def test_an_unknown_network_says_what_is_near(rnp: Rnp, tmp_path: Path) -> None:
+    torch.save({"conv1.weight": torch.ones(4, 3, 3, 3)}, tmp_path / "model.pt")
+
+    run = rnp("scan", tmp_path / "model.pt")
 
     assert run.code == 0
-    assert json.loads(run.out)["files"][0]["architecture"] is None
-
-
-def test_a_guess_that_takes_long_is_given_up(
-    rnp: Rnp, digits: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(guess, "_START", "import time; time.sleep(60)")
-    monkeypatch.setattr(guess, "_SECONDS", 0.2)
-
-    assert rnp("scan", digits.model).code == 0
+    assert "The architecture was not recognized from 1 tensors." in run.out
 
 
 def test_more_tensors_than_any_network_are_not_guessed(
@@ -139,6 +146,34 @@ def test_more_tensors_than_any_network_are_not_guessed(
     run = rnp("scan", digits.model, "--format", "json")
 
     assert json.loads(run.out)["files"][0]["architecture"] is None
+
+
+@pytest.mark.filterwarnings("ignore")  # deprecations within the exporter
+def test_an_onnx_model_needs_no_guess(rnp: Rnp, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(16, 3)).eval()
+    torch.onnx.export(net, (torch.rand(1, 1, 4, 4),), path, dynamo=False)
+
+    run = rnp("scan", path)
+
+    assert run.code == 0
+    assert "the file holds its graph" in run.out
+    assert "not recognized" not in run.out
+
+
+def test_names_made_to_waste_time_waste_little(rnp: Rnp, tmp_path: Path) -> None:
+    one, kernel = torch.ones(1), torch.ones(1, 1, 1, 1)
+    weights = {"bn1.weight": one, "conv1.weight": kernel, "fc.weight": torch.ones(1, 1)}
+    for number in range(1200):
+        weights[f"layer{number // 2 + 1}.{number % 2}.conv1.weight"] = kernel
+        weights[f"layer{number // 2 + 1}.{number % 2}.conv2.weight"] = kernel
+    torch.save({"a.b.c.d.e.f." + n: w for n, w in weights.items()}, tmp_path / "m.pt")
+    started = time.monotonic()
+
+    run = rnp("scan", tmp_path / "m.pt")
+
+    assert "not recognized from 2403 tensors" in run.out
+    assert time.monotonic() - started < 10  # under two, where nothing else runs
 
 
 def test_absurd_shapes_are_no_network(rnp: Rnp, tmp_path: Path) -> None:
@@ -168,3 +203,68 @@ def test_a_scan_needs_no_torch(digits: Any, tmp_path: Path) -> None:
 
     assert ended.stdout.endswith("False False\n")
     assert "ResNet-8" in ended.stdout
+
+
+def test_a_second_opinion_is_shown_and_decides_nothing(
+    rnp: Rnp, digits: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
+    (tmp_path / "evil.pkl").write_bytes(EVIL)
+
+    good = rnp("scan", digits.model, "--second-opinion")
+    both = rnp("scan", tmp_path, "--second-opinion", "--format", "json")
+
+    assert good.code == 0
+    assert "picklescan: passed" in good.out
+    files = {Path(f["path"]).name: f for f in json.loads(both.out)["files"]}
+    said = files["evil.pkl"]["second_opinions"]
+    assert {"tool": "picklescan", "verdict": "flagged"} in said
+    assert both.code == 3
+
+
+@pytest.mark.parametrize(
+    ("script", "verdict"),
+    [
+        ("exit 0", "passed"),
+        ("exit 1", "flagged"),
+        ("echo 'Traceback (most recent call last):'; exit 1", "error"),
+        ("exit 77", "error"),
+        ("kill -9 $$", "error"),
+        ("echo 'Scanned files: 0'", "not read"),
+        ("exec sleep 60", "timed out"),
+    ],
+)
+def test_what_another_scanner_does_is_told_in_a_word(
+    script: str,
+    verdict: str,
+    rnp: Rnp,
+    digits: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    program = tmp_path / "picklescan"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(second_opinion, "_SECONDS", 1)
+
+    run = rnp("scan", digits.model, "--second-opinion", "--format", "json")
+
+    assert run.code == 0
+    (model,) = json.loads(run.out)["files"]
+    said = {other["tool"]: other["verdict"] for other in model["second_opinions"]}
+    assert said["picklescan"] == verdict
+
+
+def test_no_other_scanner_is_asked_unless_wanted(
+    rnp: Rnp, digits: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    unasked = rnp("scan", digits.model)
+    asked = rnp("scan", digits.model, "--second-opinion")
+
+    assert unasked.code == 0
+    assert "Second opinion" not in unasked.out
+    assert asked.code == 2
+    assert "pip install picklescan" in asked.err

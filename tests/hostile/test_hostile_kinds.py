@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cost import cost_of
 from kinds import DANGEROUS, KINDS, Kind
+from panel import read_panel
 from sample_folders import SAMPLES
 
 resource = pytest.importorskip("resource")
@@ -48,19 +48,6 @@ def listing(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*"))
 
 
-def assert_one_panel(shown: str, title: str) -> None:
-    """One panel: what happened, an empty line, what to do next. No traceback."""
-    assert "Traceback" not in shown
-    assert shown.count("╭") == shown.count("╰") == 1
-    assert f"─ {title} ─" in shown
-    panel = shown[shown.index("╭") : shown.index("╰")].splitlines()[1:]
-    lines = [line.strip("│ ") for line in panel]
-    gap = lines.index("")
-    assert "".join(lines[:gap])
-    assert "".join(lines[gap:])
-    assert all(c.isprintable() or c == "\n" for c in shown)
-
-
 def test_all_kinds_are_there() -> None:
     assert {kind.number for kind in KINDS} == set(range(1, 37))
 
@@ -76,7 +63,7 @@ def test_sanitize_refuses(
 
     assert run.code == 3
     assert run.out == ""
-    assert_one_panel(run.err, "Input refused")
+    assert read_panel(run.err).title == "Input refused"
     assert listing(tmp_path) == before
 
 
@@ -91,25 +78,9 @@ def test_scan_refuses(
 
     assert run.code == kind.scan_code
     if kind.scan_code == 3:
-        assert_one_panel(run.out, "Refused")
+        assert read_panel(run.out).title == "Refused"
         assert run.err == ""
     assert listing(tmp_path) == before
-
-
-def peak(*arguments: object, folder: Path) -> tuple[int, int, str]:
-    """Run a Python process; its exit code, its peak memory and what it printed.
-
-    The memory is the most that it or a process it waited for had, in kibibytes.
-    """
-    output = folder.with_name("output")
-    command = [sys.executable, *map(str, arguments)]
-    with output.open("wb") as file:
-        process = subprocess.Popen(command, cwd=folder, stdout=file, stderr=file)
-        _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    text = output.read_text(encoding="utf-8")
-    output.unlink()
-    return process.returncode, usage.ru_maxrss, text
 
 
 DANGEROUS_KINDS = [kind for kind in KINDS if kind.number in DANGEROUS]
@@ -121,13 +92,13 @@ def test_a_process_of_its_own_stays_small(
 ) -> None:
     path = kind.make(folder, marker)
     before = listing(tmp_path)
-    _, bare, _ = peak("-c", "", folder=folder)
+    bare = cost_of("-c", "", folder=folder)
 
-    code, memory, shown = peak("-m", "rnp_cli", "scan", path, folder=folder)
+    cost = cost_of("-m", "rnp_cli", "scan", path, folder=folder)
 
-    assert code == kind.scan_code
-    assert "Traceback" not in shown
-    assert memory - bare < GIBIBYTE
+    assert cost.code == kind.scan_code
+    assert read_panel(cost.shown[cost.shown.index("╭") :])
+    assert cost.memory - bare.memory < 1 << 30
     assert listing(tmp_path) == before
 
 
@@ -142,5 +113,5 @@ def test_unsuitable_samples_are_refused(
     run = rnp("sanitize", digits.model, "--clean-dir", clean)
 
     assert run.code == 3
-    assert_one_panel(run.err[run.err.index("╭") :], "Input refused")
+    assert read_panel(run.err[run.err.index("╭") :]).title == "Input refused"
     assert listing(tmp_path) == before

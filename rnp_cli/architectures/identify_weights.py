@@ -8,10 +8,9 @@ from torch import Tensor
 
 from rnp_cli.architectures.architecture import Architecture
 from rnp_cli.architectures.factory import is_factory, match_factory
-from rnp_cli.architectures.match import match_names, match_order
 from rnp_cli.architectures.named import match_named
 from rnp_cli.architectures.onnx_graph import match_graph
-from rnp_cli.architectures.refusal import ambiguous, unrecognized
+from rnp_cli.architectures.recognize_shapes import recognize
 from rnp_cli.architectures.shapes import Shapes
 from rnp_cli.architectures.table import FAMILIES
 from rnp_cli.errors import UsageError
@@ -59,12 +58,4 @@ def identify_all(
         if is_factory(name):
             return match_factory(name, shapes)
         return match_named(name, shapes, FAMILIES)
-    by_names = match_names(shapes, FAMILIES)
-    if by_names:
-        return tuple(architecture for _, architecture in by_names)
-    by_order = match_order(shapes, FAMILIES)
-    if len(by_order) > 1:
-        raise ambiguous(by_order)
-    if not by_order:
-        raise unrecognized(shapes, FAMILIES)
-    return tuple(by_order)
+    return recognize(shapes)
