@@ -1,0 +1,56 @@
+"""What one run found, as it is kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Shares(BaseModel):
+    """CA and ASR in [0, 1]; no ASR for a clean model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    clean_accuracy: float
+    attack_success_rate: float | None
+
+
+class Result(BaseModel):
+    """One defence on one model. Where it gave no model, the old one goes on.
+
+    outcome: "done", "pruned", or why there is no new model. before and after: None
+    where the run died before it could measure.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    subject: str
+    attack: str | None
+    method: str
+    samples: int
+    seed: int
+    key: str
+    outcome: str
+    changed: bool
+    seconds: float
+    before: Shares | None
+    after: Shares | None
+    details: dict[str, Any]
+
+    def line(self) -> str:
+        """Say it in one line."""
+        return (
+            f"{self.subject} {self.method} seed {self.seed}, {self.samples} samples: "
+            f"CA/ASR {shown(self.before)} -> {shown(self.after)}, "
+            f"{self.outcome}, {self.seconds:.0f} s"
+        )
+
+
+def shown(shares: Shares | None) -> str:
+    """Write CA / ASR."""
+    if shares is None:
+        return "–"
+    rate = shares.attack_success_rate
+    success = "–" if rate is None else f"{rate:.3f}"
+    return f"{shares.clean_accuracy:.3f} / {success}"
