@@ -19,12 +19,12 @@ The tables, of all runs that are kept for these models, counts and seeds, are wr
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from harness.methods import METHODS
 from harness.processes import run_all
+from harness.result import write_results
 from harness.run import Run
 from harness.table import render
 from subjects import Subject, third_party_subjects, zoo_subjects
@@ -36,10 +36,12 @@ from rnp_cli.device import choose_device
 RESULTS = Path(__file__).resolve().parent / "results"
 
 
-def read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
+def read_options(
+    arguments: Sequence[str] | None, *, description: str | None = __doc__
+) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     models = parser.add_mutually_exclusive_group()
     models.add_argument("--profile", choices=sorted(PROFILES), default="cpu")
@@ -82,40 +84,56 @@ def find_subjects(options: argparse.Namespace) -> list[Subject]:
     return chosen
 
 
+def group_of(options: argparse.Namespace) -> str:
+    """Name the models that are asked for."""
+    return "checkpoints" if options.checkpoints else str(options.profile)
+
+
+def results_file(options: argparse.Namespace) -> Path:
+    """Return where the table's data go; the page goes beside them."""
+    only = [options.only] if options.only else []
+    results: Path = options.results
+    return results / f"{'-'.join(['defense', group_of(options), *only])}.json"
+
+
+def find_runs(
+    options: argparse.Namespace, subjects: Sequence[Subject], methods: Sequence[str]
+) -> list[Run]:
+    """List all combinations that are asked for."""
+    device = str(choose_device(options.device))
+    work = options.work.resolve() / group_of(options)
+    return [
+        Run(
+            subject=subject,
+            method=method,
+            samples=count,
+            seed=seed,
+            work=work,
+            device=device,
+        )
+        for subject in subjects
+        for count in options.samples
+        for seed in options.seeds
+        for method in methods
+    ]
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is missing, then write the tables and their data."""
     options = read_options(arguments)
     subjects = find_subjects(options)
     subjects[0].clean_samples(max(options.samples), 0)  # ends here if there are fewer
-    group = "checkpoints" if options.checkpoints else options.profile
-
-    def runs(methods: Sequence[str]) -> list[Run]:
-        return [
-            Run(
-                subject=subject,
-                method=method,
-                samples=count,
-                seed=seed,
-                work=options.work.resolve() / group,
-                device=str(choose_device(options.device)),
-            )
-            for subject in subjects
-            for count in options.samples
-            for seed in options.seeds
-            for method in methods
-        ]
-
     dead = []
-    for result in run_all(runs(options.methods), jobs=options.jobs):
+    runs = find_runs(options, subjects, options.methods)
+    for result in run_all(runs, jobs=options.jobs):
         print(result.line(), flush=True)
-        dead += [result] if result.outcome.startswith("died") else []
-    results = [kept for run in runs([*METHODS]) if (kept := run.kept())] + dead
-    name = "-".join(["defense", group, *([options.only] if options.only else [])])
+        dead += [result] if result.died else []
+    everything = find_runs(options, subjects, [*METHODS])
+    results = [kept for run in everything if (kept := run.kept())] + dead
     options.results.mkdir(parents=True, exist_ok=True)
-    rows = [result.model_dump() for result in results]
-    data = options.results / f"{name}.json"
-    data.write_text(json.dumps(rows, indent=1) + "\n")
-    page = render(f"Defences on the models of {group}", results)
+    data = results_file(options)
+    write_results(data, results)
+    page = render(f"Defences on the models of {group_of(options)}", results)
     data.with_suffix(".md").write_text(page)
     print(page)
 

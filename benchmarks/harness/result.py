@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -20,7 +24,7 @@ class Result(BaseModel):
     """One defence on one model. Where it gave no model, the old one goes on.
 
     outcome: "done", "pruned", or why there is no new model. before and after: None
-    where the run died before it could measure.
+    where the run died before it could measure; one that died is not kept.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,6 +41,7 @@ class Result(BaseModel):
     before: Shares | None
     after: Shares | None
     details: dict[str, Any]
+    died: bool = False
 
     def line(self) -> str:
         """Say it in one line."""
@@ -54,3 +59,24 @@ def shown(shares: Shares | None) -> str:
     rate = shares.attack_success_rate
     success = "–" if rate is None else f"{rate:.3f}"
     return f"{shares.clean_accuracy:.3f} / {success}"
+
+
+def write(file: Path, content: BaseModel) -> None:
+    """Write one record, wholly or not at all."""
+    _replace(file, content.model_dump_json(indent=2))
+
+
+def write_results(file: Path, results: Sequence[Result]) -> None:
+    """Write a table's data."""
+    _replace(file, json.dumps([r.model_dump() for r in results], indent=1))
+
+
+def read_results(file: Path) -> list[Result]:
+    """Read a table's data."""
+    return [Result.model_validate(row) for row in json.loads(file.read_text())]
+
+
+def _replace(file: Path, text: str) -> None:
+    partial = file.with_name(f"{file.name}.{os.getpid()}.partial")  # jobs may race
+    partial.write_text(text + "\n")
+    partial.replace(file)

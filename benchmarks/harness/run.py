@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from pydantic import BaseModel
 from subjects import Subject
 from subjects.subject import digest_of
 
 from harness.methods import METHODS, Task
-from harness.result import Result, Shares
+from harness.result import Result, Shares, write
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +62,7 @@ class Run:
             before=before,
             after=before,
             details={},
+            died=True,
         )
 
     def perform(self, threads: int) -> None:
@@ -84,7 +84,7 @@ class Run:
         finally:
             shutil.rmtree(self.work / f"{self.stem}.clean", ignore_errors=True)
         changed = attempt.model is not None
-        after = before if attempt.model is None else self._measure(attempt.model)
+        after = before if attempt.model is None else self.measure(attempt.model)
         result = Result(
             **self._facts(),
             outcome=attempt.outcome,
@@ -94,7 +94,16 @@ class Run:
             after=after,
             details=attempt.details,
         )
-        _write(self.file, result)
+        write(self.file, result)
+
+    def measure(self, model: torch.nn.Module) -> Shares:
+        """Measure a model in the subject's place."""
+        found = self.subject.measure(model.to(self.device))
+        rate = found.attack_success_rate
+        return Shares(
+            clean_accuracy=round(found.clean_accuracy, 4),
+            attack_success_rate=None if rate is None else round(rate, 4),
+        )
 
     def _facts(self) -> dict[str, str | int | None]:
         return {
@@ -113,19 +122,5 @@ class Run:
     def _before(self) -> Shares:
         file = self._before_file()
         if not file.exists():
-            _write(file, self._measure(self.subject.network()))
+            write(file, self.measure(self.subject.network()))
         return Shares.model_validate_json(file.read_text())
-
-    def _measure(self, model: torch.nn.Module) -> Shares:
-        found = self.subject.measure(model.to(self.device))
-        rate = found.attack_success_rate
-        return Shares(
-            clean_accuracy=round(found.clean_accuracy, 4),
-            attack_success_rate=None if rate is None else round(rate, 4),
-        )
-
-
-def _write(file: Path, content: BaseModel) -> None:
-    partial = file.with_suffix(".partial")
-    partial.write_text(content.model_dump_json(indent=2) + "\n")
-    partial.replace(file)
