@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -32,7 +31,7 @@ def draw_outcomes(results: Sequence[Result], file: Path) -> None:
             ]
             _line(panel, row - 0.13, chosen, "clean_accuracy", CA)
             _line(panel, row + 0.13, chosen, "attack_success_rate", ASR)
-        panel.set_title(method, loc="left", fontweight="bold")
+        panel.set_title(method, loc="left", fontsize=10, fontweight="bold")
         panel.set_yticks(range(len(groups)), groups)
         panel.set_ylim(len(groups) - 0.5, -0.5)
         panel.set_xlim(-0.04, 1.04)
@@ -69,9 +68,8 @@ def _panels(count: int, *, height: float) -> tuple[Figure, list[Axes]]:
     columns = min(count, COLUMNS)
     rows = -(-count // columns)
     size = (max(7.5, 2.8 * columns + 1.2), height * rows + 0.6)
-    with mpl.rc_context({"font.size": 9, "axes.spines.top": False}):
-        figure = Figure(figsize=size, layout="constrained")
-        grid = figure.subplots(rows, columns, squeeze=False)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
     panels = list(grid.flat)
     for empty in panels[count:]:
         empty.set_visible(False)

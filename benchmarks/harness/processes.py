@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from multiprocessing import get_context
+
+import torch
 
 from harness.result import Result
 from harness.run import Run
@@ -14,7 +15,7 @@ from harness.run import Run
 
 def run_all(runs: Sequence[Run], *, jobs: int) -> Iterator[Result]:
     """Yield all results in order; those that are kept are not run again."""
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    threads = max(1, torch.get_num_threads() // jobs)
     pool = ThreadPoolExecutor(jobs)
     try:
         yield from pool.map(partial(_result, threads=threads), runs)

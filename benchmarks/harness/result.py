@@ -23,6 +23,8 @@ class Shares(BaseModel):
 class Result(BaseModel):
     """One defence on one model. Where it gave no model, the old one goes on.
 
+    seconds: on the wall, of the defence alone; cpu_seconds: those that its
+    process computed, all threads together, which a busy machine does not lengthen much.
     outcome: "done", "pruned", or why there is no new model. before and after: None
     where the run died before it could measure; one that died is not kept.
     """
@@ -38,6 +40,7 @@ class Result(BaseModel):
     outcome: str
     changed: bool
     seconds: float
+    cpu_seconds: float
     before: Shares | None
     after: Shares | None
     details: dict[str, Any]
@@ -48,7 +51,8 @@ class Result(BaseModel):
         return (
             f"{self.subject} {self.method} seed {self.seed}, {self.samples} samples: "
             f"CA/ASR {shown(self.before)} -> {shown(self.after)}, "
-            f"{self.outcome}, {self.seconds:.0f} s"
+            f"{self.outcome}, {self.seconds:.0f} s, "
+            f"{self.cpu_seconds:.0f} s of CPU"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +60,7 @@ class Run:
             outcome=f"died with exit code {code}",
             changed=False,
             seconds=0,
+            cpu_seconds=0,
             before=before,
             after=before,
             details={},
@@ -79,17 +81,19 @@ class Run:
             work=self.work,
             stem=self.stem,
         )
+        began = time.process_time()
         try:
             attempt = METHODS[self.method].attempt(task)
         finally:
             shutil.rmtree(self.work / f"{self.stem}.clean", ignore_errors=True)
-        changed = attempt.model is not None
+        computed = time.process_time() - began
         after = before if attempt.model is None else self.measure(attempt.model)
         result = Result(
             **self._facts(),
             outcome=attempt.outcome,
-            changed=changed,
+            changed=attempt.model is not None,
             seconds=round(attempt.seconds, 1),
+            cpu_seconds=round(computed, 1),
             before=before,
             after=after,
             details=attempt.details,

@@ -56,6 +56,7 @@ def by_attack(results: Sequence[Result]) -> str:
         rows.append(_row("worst loss of CA, clean", results, clean, _worst_cost))
     rows.append(_row("unchanged", results, results, _unchanged))
     rows.append(_row("seconds, median", results, results, _seconds))
+    rows.append(_row("seconds of CPU, median", results, results, _cpu_seconds))
     return _table("attack (models)", results, rows)
 
 
@@ -151,6 +152,10 @@ def _unchanged(results: list[Result]) -> str:
 
 def _seconds(results: list[Result]) -> str:
     return f"{median(r.seconds for r in results):.0f}" if results else "–"
+
+
+def _cpu_seconds(results: list[Result]) -> str:
+    return f"{median(r.cpu_seconds for r in results):.0f}" if results else "–"
 
 
 def _in_order(names: Iterable[str | None]) -> list[str]:
