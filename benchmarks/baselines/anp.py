@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from baselines.training import MOMENTUM, copied, usual_augmentation
-from rnp_cli.defense.augment import augment
+from baselines.training import MOMENTUM, copied
+from rnp_cli.defense.augment import augment, bearable_augmentation
 from rnp_cli.defense.channels import ChannelLayer, find_channel_layers
 from rnp_cli.defense.masks import full_masks
 from rnp_cli.defense.prune import zero_rows
@@ -68,7 +68,7 @@ def fit_masks(
 ) -> dict[str, Tensor]:
     """Return one mask per neuron, (channel,) per layer."""
     generator = torch.Generator().manual_seed(seed)
-    how = usual_augmentation(samples.images)
+    how = bearable_augmentation(model, samples, seed=seed)
     masks = full_masks(layers, samples.images.device)
     optimizer = torch.optim.SGD(masks.values(), lr=RATE, momentum=MOMENTUM)
     perturbed = _Perturbed(model, layers)

@@ -9,9 +9,11 @@ open. Two answers to that are measured:
 - the largest of 0, 0.05, ... 0.90 that costs at most 2 points of clean accuracy on
   the defender's samples.
 
+Images are cropped, padded by 4 of 32 pixels, and flipped, as in the authors' code.
 Departures: batches of an epoch are of equal size (the authors' last one is smaller);
-gray images are not flipped. Where nothing would be saved (the floor is not reached,
-the ascent ends in NaN, there is no BatchNorm) it fails.
+gray images are not flipped, since a flipped digit is another or none. Where nothing
+would be saved (the floor is not reached, the ascent ends in NaN, there is no BatchNorm)
+it fails.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from baselines.training import MOMENTUM, copied, usual_augmentation
-from rnp_cli.defense.augment import augment
+from baselines.training import MOMENTUM, copied
+from rnp_cli.defense.augment import Augmentation, augment
 from rnp_cli.defense.channels import Channel, ChannelLayer, find_channel_layers
 from rnp_cli.defense.masks import MaskedModel, full_masks
 from rnp_cli.defense.prune import prune
@@ -70,6 +72,11 @@ def _channels(masks: dict[str, Tensor], threshold: float) -> list[Channel]:
     ]
 
 
+def _augmentation(images: Tensor) -> Augmentation:
+    channels, _, width = images.shape[1:]
+    return Augmentation(crop_padding=width // 8, flip=channels == 3)
+
+
 def _masks(
     model: nn.Module, samples: Samples, seed: int
 ) -> tuple[list[ChannelLayer], dict[str, Tensor]]:
@@ -87,7 +94,7 @@ def _unlearn(
     model: nn.Module, samples: Samples, generator: torch.Generator
 ) -> nn.Module:
     model = copied(model).train()
-    how = usual_augmentation(samples.images)
+    how = _augmentation(samples.images)
     optimizer = torch.optim.SGD(
         model.parameters(),
         lr=ASCENT_RATE,
@@ -119,7 +126,7 @@ def _recover(
     samples: Samples,
     generator: torch.Generator,
 ) -> dict[str, Tensor]:
-    how = usual_augmentation(samples.images)
+    how = _augmentation(samples.images)
     masks = full_masks(layers, samples.images.device)
     optimizer = torch.optim.SGD(masks.values(), lr=MASK_RATE, momentum=MOMENTUM)
     masked = MaskedModel(unlearned, layers)

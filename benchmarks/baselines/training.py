@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rnp_cli.defense.augment import Augmentation, augment
+from rnp_cli.defense.augment import augment, bearable_augmentation
 from rnp_cli.defense.samples import Samples
 
 MOMENTUM = 0.9  # in every procedure here
@@ -18,15 +18,6 @@ MOMENTUM = 0.9  # in every procedure here
 def copied(model: nn.Module) -> nn.Module:
     """Copy a model whose weights will move; the caller's stays as it is."""
     return copy.deepcopy(model).requires_grad_(True)
-
-
-def usual_augmentation(images: Tensor) -> Augmentation:
-    """Return the field's augmentation: random crops, padded by 4 of 32 pixels, flips.
-
-    Departure: gray images (digits) are not flipped, since a flipped digit is another.
-    """
-    channels, _, width = images.shape[1:]
-    return Augmentation(crop_padding=width // 8, flip=channels == 3)
 
 
 def fit(
@@ -43,11 +34,13 @@ def fit(
 ) -> None:
     """Move all weights of ``model`` in place: SGD, the rate on a cosine to zero.
 
+    Images are cropped and flipped as the model bears it, as the tool does it: right
+    for CIFAR-10, wrong for digits, and papers say so for each data set.
     loss_of: takes the images of a batch and their labels; the cross-entropy of the
     model unless given.
     """
     generator = torch.Generator().manual_seed(seed)
-    how = usual_augmentation(samples.images)
+    how = bearable_augmentation(model, samples, seed=seed)
     optimizer = torch.optim.SGD(
         model.parameters(), lr=rate, momentum=MOMENTUM, weight_decay=weight_decay
     )
