@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         from harness.drawing import draw_outcomes, draw_paths
     except ModuleNotFoundError as error:
-        if error.name != "matplotlib":
+        if not (error.name or "").startswith("matplotlib"):
             raise
         raise SystemExit(
             "Pictures need matplotlib: pip install 'rnp-cli[benchmarks]'"

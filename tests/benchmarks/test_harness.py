@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from functools import partial
 from pathlib import Path
 
+import pictures
 import pytest
 import torch
 from baselines import BASELINES, published
@@ -85,6 +87,14 @@ def test_the_tool_runs_by_its_public_api_and_its_path_is_drawn(
     draw_paths([path], tmp_path / "paths.png")
     for name in ("outcomes.png", "paths.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_pictures_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    for name in ("harness.drawing", "matplotlib.axes"):
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(SystemExit, match="pip install"):
+        pictures.main(["--profile", "digits"])
 
 
 def refusing(_model: nn.Module, _samples: Samples, *, seed: int) -> nn.Module:
