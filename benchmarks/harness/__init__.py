@@ -1,0 +1,1 @@
+"""Runs defences on subjects, keeps each run, and makes tables of them."""

@@ -1,0 +1,45 @@
+"""Which files of the project decide what a method does."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+BENCHMARKS = Path(__file__).resolve().parents[1]
+TOOL = BENCHMARKS.parent / "rnp_cli"
+_HOME = {"rnp_cli": BENCHMARKS.parent, "baselines": BENCHMARKS}
+
+
+def tool_sources() -> list[Path]:
+    """Return all of the tool."""
+    return sorted(TOOL.rglob("*.py"))
+
+
+def sources_of(file: Path) -> list[Path]:
+    """Return a file, and what it imports of this project, directly or not.
+
+    A package's ``__init__`` counts where a module is imported from the package itself.
+    """
+    found: set[Path] = set()
+    waiting = [file]
+    while waiting:
+        current = waiting.pop()
+        if current not in found:
+            found.add(current)
+            waiting.extend(_imported(current))
+    return sorted(found)
+
+
+def _imported(file: Path) -> list[Path]:
+    files = []
+    for node in ast.walk(ast.parse(file.read_text())):
+        if not isinstance(node, ast.ImportFrom) or node.module is None:
+            continue
+        home = _HOME.get(node.module.partition(".")[0])
+        if home is None:
+            continue
+        place = home.joinpath(*node.module.split("."))
+        inside = [place / f"{alias.name}.py" for alias in node.names]
+        modules = [part for part in inside if part.exists()]
+        files += modules or [place.with_suffix(".py"), place / "__init__.py"]
+    return [known for known in files if known.exists()]
