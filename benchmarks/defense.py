@@ -13,7 +13,7 @@ and ``measure.py``, which is run (see ``subjects/third_party.py``).
 Each run is kept as one JSON file in the work folder and not repeated while its method's
 code and the model stay the same, so an interrupted benchmark goes on where it stopped.
 The tables, of all runs that are kept for these models, counts and seeds, are written to
-``benchmarks/results/``.
+``benchmarks/results/``; runs in the data that are there already count as kept, too.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from pathlib import Path
 
 from harness.methods import METHODS
 from harness.processes import run_all
-from harness.result import write_results
-from harness.run import Run
+from harness.result import read_results, write_results
+from harness.run import Run, recall
 from harness.table import render
 from subjects import Subject, third_party_subjects, zoo_subjects
 from subjects.zoo_models import MEASURED, POOL
@@ -125,13 +125,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     subjects[0].clean_samples(max(options.samples), 0)  # ends here if there are fewer
     dead = []
     runs = find_runs(options, subjects, options.methods)
+    data = results_file(options)
+    everything = find_runs(options, subjects, [*METHODS])
+    recall(everything, read_results(data) if data.exists() else ())
     for result in run_all(runs, jobs=options.jobs):
         print(result.line(), flush=True)
         dead += [result] if result.died else []
-    everything = find_runs(options, subjects, [*METHODS])
     results = [kept for run in everything if (kept := run.kept())] + dead
     options.results.mkdir(parents=True, exist_ok=True)
-    data = results_file(options)
     write_results(data, results)
     page = render(f"Defences on the models of {group_of(options)}", results)
     data.with_suffix(".md").write_text(page)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,3 +129,13 @@ class Run:
         if not file.exists():
             write(file, self.measure(self.subject.network()))
         return Shares.model_validate_json(file.read_text())
+
+
+def recall(runs: Iterable[Run], results: Iterable[Result]) -> None:
+    """Keep results of a table for the runs that they still hold for."""
+    known = {(r.subject, r.method, r.samples, r.seed): r for r in results}
+    for run in runs:
+        result = known.get((run.subject.name, run.method, run.samples, run.seed))
+        if result and not run.kept() and result.key == run.key():
+            run.work.mkdir(parents=True, exist_ok=True)
+            write(run.file, result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -67,15 +68,34 @@ class Subject(ABC):
 
 
 def digest_of(parts: Iterable[Path | str]) -> str:
-    """Return a digest of files, where they are there, and of texts."""
+    """Return a digest of files, where they are there, and of texts.
+
+    Of Python files it covers the code, not the comments, docstrings and line breaks.
+    """
     digest = sha256()
     for part in parts:
         if isinstance(part, str):
             digest.update(part.encode())
+        elif part.suffix == ".py":
+            digest.update(_code(part).encode())
         elif part.exists():
             digest.update(part.read_bytes())
         digest.update(b"\0")
     return digest.hexdigest()[:16]
+
+
+def _code(file: Path) -> str:
+    tree = ast.parse(file.read_text())
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [part for part in body if not _is_text(part)]  # type: ignore[attr-defined]
+    return ast.dump(tree)
+
+
+def _is_text(node: ast.AST) -> bool:
+    """Tell docstrings, and other constants that stand for themselves."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 def balanced(samples: Samples, count: int, seed: int) -> Samples:

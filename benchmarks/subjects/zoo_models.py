@@ -12,6 +12,7 @@ from safetensors.torch import load
 from torch import nn
 from train_zoo import models_folder, read_data
 from zoo import networks
+from zoo.attack import Attack
 from zoo.entries import PROFILES, Entry
 from zoo.images import Images, unit
 from zoo.measure import triggered_images
@@ -61,11 +62,12 @@ class ZooModel(Subject):
         return Samples(unit(pixels), goals)
 
     def digest(self) -> str:
-        """Cover weights, trigger, the attack's and the networks' code, the split."""
+        """Cover weights, trigger, the code of the attack's classes, the split."""
         trigger = self.file.with_suffix(".trigger.safetensors")
-        code = [inspect.getfile(type(self.entry.attack)), networks.__file__]
+        classes = type(self.entry.attack).__mro__[: -len(Attack.__mro__)]
+        code = [Path(inspect.getfile(part)) for part in classes]
         split = f"{self.pool} {self.measured} {self.entry.attack!r}"
-        return digest_of([self.file, trigger, *map(Path, code), split])
+        return digest_of([self.file, trigger, *code, split])
 
     def _parts(self) -> tuple[Images, Images]:
         return _split(self.profile, self.images, self.pool, self.measured)

@@ -36,7 +36,7 @@ class Attack:
 
     target: int = 0
     seed: int = 0
-    tensors: dict[str, Tensor] = field(default_factory=dict, init=False)
+    tensors: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False)
 
     def generator(self, salt: int = 0) -> torch.Generator:
         """Random numbers that depend on the attack's seed alone."""

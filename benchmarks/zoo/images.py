@@ -91,7 +91,7 @@ def read_cifar10(place: Path, cache: Path) -> Dataset:
 
 def read_digits() -> Dataset:
     """Take scikit-learn's 1,797 digits of 8x8 pixels; a third is for measuring."""
-    from sklearn.datasets import load_digits
+    from sklearn.datasets import load_digits  # type: ignore[import-untyped]
 
     digits = load_digits()
     pixels = np.round(digits.images * 255 / 16).astype(np.uint8)[:, None]

@@ -108,3 +108,13 @@ class Normalized(nn.Module):
         """Logits (batch, class) for images (batch, channel, height, width)."""
         logits: Tensor = self.network((images - self.mean) / self.std)
         return logits
+
+
+def channels_last(model: Normalized) -> Normalized:
+    """Lay the weights out as CPUs like them; the values stay."""
+    for parameter in model.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(
+                memory_format=torch.channels_last
+            )
+    return model

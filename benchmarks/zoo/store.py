@@ -9,14 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
 from zoo.attack import Attack
 from zoo.entries import Entry
 from zoo.measure import Measured
-from zoo.networks import Normalized
+from zoo.networks import Normalized, channels_last
 
 MODELS = Path(__file__).parent / "models"  # the profile ``cpu``, committed
 
@@ -83,7 +82,7 @@ def with_weights(entry: Entry, weights: Mapping[str, Tensor]) -> Normalized:
     model.network.load_state_dict(
         {name: value.float() for name, value in weights.items()}, strict=False
     )
-    return model.to(memory_format=torch.channels_last).eval()
+    return channels_last(model).eval()
 
 
 def load_attack(folder: Path, entry: Entry) -> Attack | None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from rnp_cli.defense.augment import Augmentation, augment
 from zoo.attack import Attack
 from zoo.images import Dataset, Images, unit
-from zoo.networks import Normalized
+from zoo.networks import Normalized, channels_last
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ def train(
     model = Normalized(network)
     if attack.start == "twin" and twin is not None:
         model.load_state_dict(twin.state_dict())
-    model = model.to(device, memory_format=torch.channels_last)
+    model = channels_last(model.to(device))
     attack.prepare(data, twin, device)
     images = attack.poison(data.train).to(torch.device(device))
     how = Augmentation(crop_padding=recipe.crop_padding, flip=data.flips)

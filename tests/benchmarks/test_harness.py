@@ -61,6 +61,9 @@ def test_a_benchmark_from_end_to_end_and_again(
     assert "| BadNets (1) |" in capsys.readouterr().out
     main(options)
     assert kept.stat().st_mtime_ns == first
+    kept.unlink()
+    main(options)  # the table's data say what was found
+    assert kept.exists()
     (found,) = read_results(results / "defense-digits-badnets.json")
     assert found.subject == zoo[1].name
     assert found.attack == "BadNets"

@@ -8,7 +8,7 @@ import torch
 from harness.methods import write_images
 from safetensors.torch import save_file
 from subjects import third_party_subjects
-from subjects.subject import Subject
+from subjects.subject import Subject, digest_of
 from subjects.zoo_models import ZooModel
 from torch import Tensor
 
@@ -170,3 +170,13 @@ def test_a_softmax_at_the_end_is_undone(third_party: Path) -> None:
         logits = subject.network()(images)
     assert not torch.allclose(logits.sum(1), torch.ones(len(images)))
     assert torch.allclose(logits.exp().sum(1), torch.ones(len(images)), atol=1e-3)
+
+
+def test_the_digest_of_code_is_not_of_its_comments(tmp_path: Path) -> None:
+    file = tmp_path / "some.py"
+    file.write_text("def double(x):\n    return 2 * x\n")
+    first = digest_of([file])
+    file.write_text('def double(x):\n    """Double."""\n    return 2 * x  # twice\n')
+    assert digest_of([file]) == first
+    file.write_text("def double(x):\n    return 3 * x\n")
+    assert digest_of([file]) != first
