@@ -14,11 +14,9 @@ from rnp_cli.errors import UsageError
 OUTPUT_SUFFIXES = (".safetensors", ".onnx")
 
 
-class SanitizeRequest(BaseModel):
-    """What to sanitize, with what, and where to write it.
+class ModelRequest(BaseModel):
+    """Which model, with which clean images, and how it takes them.
 
-    output: the safetensors file, or the ONNX file where the model is ONNX, or None to
-    write nothing; the report goes beside it.
     input_size: (height, width). value_range: what black and white become, before mean
     is subtracted and std divided by. What is None is found by trying.
     """
@@ -27,8 +25,6 @@ class SanitizeRequest(BaseModel):
 
     model: Path
     clean_dir: Path
-    output: Path | None = None
-    force: bool = False
     arch: str | None = None
     labels: LabelSource = "folder"
     max_samples: int = Field(2000, ge=2)
@@ -38,7 +34,6 @@ class SanitizeRequest(BaseModel):
     value_range: tuple[float, float] | None = None
     device: str = "auto"
     seed: int = Field(0, ge=0, lt=2**63)
-    defense: DefenseConfig = DefenseConfig()
 
     def convention(self) -> Convention | None:
         """Return the input convention that the caller gives, or None."""
@@ -55,6 +50,18 @@ class SanitizeRequest(BaseModel):
             mean=tuple(value - black for value in self.mean or (0.0,)),
             std=self.std or (1.0,),
         )
+
+
+class SanitizeRequest(ModelRequest):
+    """What to sanitize, with what, and where to write it.
+
+    output: the safetensors file, or the ONNX file where the model is ONNX, or None to
+    write nothing; the report goes beside it.
+    """
+
+    output: Path | None = None
+    force: bool = False
+    defense: DefenseConfig = DefenseConfig()
 
     def report_path(self) -> Path | None:
         """Return the report's place beside the output."""

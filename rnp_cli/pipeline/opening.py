@@ -1,0 +1,90 @@
+"""From a checkpoint and a folder to a classifier and its clean samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from rnp_cli.architectures import Architecture, identify_all, load
+from rnp_cli.checkpoints import Checkpoint, read_checkpoint
+from rnp_cli.data.load import CleanSamples, load_clean_samples
+from rnp_cli.data.shapes import Known
+from rnp_cli.device import choose_device
+from rnp_cli.events import Listener, StageDone, StageStarted
+from rnp_cli.pipeline.request import ModelRequest
+
+
+@dataclass(frozen=True, eq=False)
+class ReadModel:
+    """A checkpoint, and the networks that it may be, on the device."""
+
+    checkpoint: Checkpoint
+    readings: Sequence[Architecture]
+    networks: Sequence[nn.Module]
+    device: torch.device
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedModel:
+    """A checkpoint, the network that it is, and clean samples that fit it."""
+
+    checkpoint: Checkpoint
+    architecture: Architecture
+    clean: CleanSamples
+
+
+def read_model(request: ModelRequest, listen: Listener) -> ReadModel:
+    """Read the checkpoint, inertly, and say what it may be."""
+    device = choose_device(request.device)
+    listen(StageStarted(stage="read"))
+    checkpoint = read_checkpoint(request.model)
+    readings = identify_all(
+        checkpoint.state_dict, name=request.arch, graph=checkpoint.graph
+    )
+    networks = [load(r, checkpoint.state_dict).to(device) for r in readings]
+    listen(StageDone(stage="read", summary=readings[0].name))
+    return ReadModel(checkpoint, readings, networks, device)
+
+
+def with_samples(
+    read: ReadModel, request: ModelRequest, listen: Listener
+) -> OpenedModel:
+    """Load the clean samples, and find which reading and which input fit them best."""
+    usual = read.readings[0]
+    listen(StageStarted(stage="samples"))
+    clean = load_clean_samples(
+        request.clean_dir,
+        read.networks,
+        Known(
+            size=request.input_size or _declared_size(read.checkpoint),
+            convention=request.convention(),
+            usual_channels=usual.in_channels,
+            usual_size=usual.image_size,
+        ),
+        labels=request.labels,
+        limit=request.max_samples,
+        seed=request.seed,
+        device=read.device,
+    )
+    listen(StageDone(stage="samples", summary=_summary(clean)))
+    return OpenedModel(read.checkpoint, read.readings[clean.reading], clean)
+
+
+def _declared_size(checkpoint: Checkpoint) -> tuple[int, int] | None:
+    """Return the (height, width) that the file itself asks for."""
+    if checkpoint.graph is None:
+        return None
+    _, _, height, width = checkpoint.graph.input.shape
+    return int(height or 0), int(width or 0)
+
+
+def _summary(clean: CleanSamples) -> str:
+    height, width = clean.spec.size
+    return (
+        f"{len(clean.samples)} images of {clean.num_classes} classes, fed as "
+        f"{clean.spec.channels}x{height}x{width} {clean.spec.convention.name}, "
+        f"clean accuracy {clean.clean_accuracy:.1%}"
+    )
