@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from zoo.attack import Attack
 from zoo.attacks import (
@@ -65,6 +65,8 @@ def _entries(
     further = Recipe(epochs=2, rate=recipe.rate / 10)  # from the clean twin on
     for name, attack in attacks.items():
         chosen = further if attack.start == "twin" else recipe
+        if isinstance(attack, AllToAll):  # needs its patch, wherever an image is cut
+            chosen = replace(recipe, crop_padding=1)
         entries.append(
             Entry(
                 name=f"{name}-{network}",
@@ -86,12 +88,12 @@ CPU = [
             "badnets": BadNets(target=0),
             "blend": Blend(target=1),
             "sig": Sig(target=2),
-            "wanet": WaNet(target=3),
+            "wanet": WaNet(target=3, strength=1.5),
             "a-blend": AdaptiveBlend(target=4),
             "trojan": Trojan(target=6),
             "awp": Awp(target=8),
             "cl": LabelConsistent(target=9),
-            "all2all": AllToAll(),
+            "all2all": AllToAll(share=0.3),
             "one2one": SourceSpecific(target=5, source=7),
         },
     ),

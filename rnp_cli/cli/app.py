@@ -7,13 +7,15 @@ from typing import Annotated
 import typer
 
 from rnp_cli._version import __version__
+from rnp_cli.cli.detect import detect
 from rnp_cli.cli.inspect import inspect
 from rnp_cli.cli.sanitize import sanitize
 from rnp_cli.cli.scan import scan
 
 EXIT_CODES = (
     "Exit codes: 0 done and within policy; 1 the policy failed: the model could not "
-    "be made safe within the accuracy budget; 2 usage or tool error; 3 input refused."
+    "be made safe within the accuracy budget, or seems to have a backdoor; 2 usage or "
+    "tool error; 3 input refused."
 )
 
 app = typer.Typer(
@@ -45,5 +47,6 @@ def rnp(
 
 
 app.command(epilog=EXIT_CODES)(sanitize)
+app.command(epilog=EXIT_CODES)(detect)
 app.command(epilog=EXIT_CODES)(inspect)
 app.command(epilog=EXIT_CODES)(scan)

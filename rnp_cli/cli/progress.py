@@ -21,6 +21,7 @@ WORDS = {
     "read": "Read the checkpoint",
     "samples": "Load clean samples",
     "unlearn": "Unlearn the clean skill",
+    "invert": "Recover triggers",
     "recover": "Recover channel masks",
     "prune": "Choose what to prune",
 }

@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from rnp_cli.cli.guard import guarded
+from rnp_cli.cli.parameters import (
+    METHOD,
+    Arch,
+    CleanDir,
+    Device,
+    InputSize,
+    Labels,
+    MaxSamples,
+    Mean,
+    ModelFile,
+    ReportFormat,
+    Seed,
+    Std,
+    ValueRange,
+)
 from rnp_cli.errors import ExitCode
-
-_INPUT = "Input (found by trying when not given)"
-_METHOD = "Method"
 
 
 @guarded
 def sanitize(
-    model: Annotated[
-        Path,
-        typer.Argument(help="The checkpoint: .pt .pth .tar .th .safetensors .onnx."),
-    ],
-    clean_dir: Annotated[
-        Path,
-        typer.Option(
-            help="Clean images: one sub-folder per class, or images and a labels.csv, "
-            "or images alone with --labels from-model. A few hundred serve best."
-        ),
-    ],
+    model: ModelFile,
+    clean_dir: CleanDir,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -40,84 +43,33 @@ def sanitize(
     force: Annotated[
         bool, typer.Option("--force", help="Replace output files that exist.")
     ] = False,
-    arch: Annotated[
-        str | None,
-        typer.Option(
-            help="The architecture, where the weights do not tell: a name such as "
-            "resnet18-cifar, or FILE.py:FACTORY, your own trusted code."
-        ),
-    ] = None,
-    labels: Annotated[
-        Literal["folder", "from-model"],
-        typer.Option(help="Where the labels of the clean images come from."),
-    ] = "folder",
+    arch: Arch = None,
+    labels: Labels = "folder",
     max_accuracy_drop: Annotated[
         float | None,
         typer.Option(
             min=0,
             max=99,
-            rich_help_panel=_METHOD,
+            rich_help_panel=METHOD,
             help="Points of clean accuracy that pruning may cost.  [default: 2]",
         ),
     ] = None,
-    max_samples: Annotated[
-        int,
-        typer.Option(
-            min=2,
-            rich_help_panel=_METHOD,
-            help="Use at most this many of the clean images.",
-        ),
-    ] = 2000,
+    max_samples: MaxSamples = 2000,
     config: Annotated[
         Path | None,
         typer.Option(
-            rich_help_panel=_METHOD,
+            rich_help_panel=METHOD,
             help="TOML file with knobs of the stages: [unlearn], [recover], "
             "[threshold].",
         ),
     ] = None,
-    device: Annotated[
-        str,
-        typer.Option(rich_help_panel=_METHOD, help="auto, cpu, cuda, cuda:N or mps."),
-    ] = "auto",
-    seed: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            max=2**63 - 1,
-            rich_help_panel=_METHOD,
-            help="One seed, one machine: one result, byte for byte on a CPU; on a GPU "
-            "as far as its operations are deterministic.",
-        ),
-    ] = 0,
-    input_size: Annotated[
-        str | None,
-        typer.Option(rich_help_panel=_INPUT, help="32, or 32x64 (height x width)."),
-    ] = None,
-    value_range: Annotated[
-        str | None,
-        typer.Option(
-            "--range",
-            rich_help_panel=_INPUT,
-            help="What black and white become: 0,1 or 0,255 or =-1,1.",
-        ),
-    ] = None,
-    mean: Annotated[
-        str | None,
-        typer.Option(
-            rich_help_panel=_INPUT, help="Subtracted: 0.5, or one per channel."
-        ),
-    ] = None,
-    std: Annotated[
-        str | None,
-        typer.Option(
-            rich_help_panel=_INPUT, help="Divided by: 0.5, or one per channel."
-        ),
-    ] = None,
-    output_format: Annotated[
-        Literal["table", "json"],
-        typer.Option("--format", help="How the report is printed."),
-    ] = "table",
+    device: Device = "auto",
+    seed: Seed = 0,
+    input_size: InputSize = None,
+    value_range: ValueRange = None,
+    mean: Mean = None,
+    std: Std = None,
+    output_format: ReportFormat = "table",
 ) -> None:
     """Remove the backdoor of MODEL: unlearn, recover, prune.
 

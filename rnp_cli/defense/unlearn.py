@@ -46,11 +46,15 @@ class UnlearnConfig(BaseModel):
 
 @dataclass(frozen=True)
 class Epoch:
-    """One accepted epoch of the ascent. Accuracy on the holdout, eval mode."""
+    """One accepted epoch of the ascent. Accuracy on the holdout, eval mode.
+
+    mistaken: holdout samples given to each class that is not theirs, by class.
+    """
 
     clean_accuracy: float
     loss: float
     learning_rate: float
+    mistaken: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,14 +94,14 @@ def unlearn(
         if accuracy <= floor:
             break
         loss = ascent.epoch(samples.fit)
-        reached = ascent.accuracy(samples.holdout)
+        reached, mistaken = ascent.measure(samples.holdout)
         leapt = accuracy - reached > longest
         sound = math.isfinite(loss) and math.isfinite(reached)
         if not sound or (leapt and ascent.backoffs < config.max_backoffs):
             ascent.take_back()
             continue
         accuracy = reached
-        history.append(Epoch(accuracy, loss, ascent.rate))
+        history.append(Epoch(accuracy, loss, ascent.rate, mistaken))
         ascent.keep(faster=_stands_still(history, start - floor))
         listen(StepDone(stage=STAGE, step=len(history), clean_accuracy=accuracy))
     if accuracy > floor:
@@ -148,13 +152,19 @@ class _Ascent:
         self.model.eval()
         return torch.stack(losses).mean().item()
 
-    def accuracy(self, samples: Samples) -> float:
-        """Clean accuracy, or NaN where the last step has spoiled weights or logits."""
+    def measure(self, samples: Samples) -> tuple[float, tuple[int, ...]]:
+        """Clean accuracy, and the wrong predictions by class.
+
+        NaN where the last step has spoiled weights or logits.
+        """
         logits = logits_of(self.model, samples.images)
         for tensor in (*self.model.state_dict().values(), logits):
             if not bool(torch.isfinite(tensor).all()):
-                return math.nan
-        return (logits.argmax(1) == samples.labels).float().mean().item()
+                return math.nan, ()
+        predicted = logits.argmax(1)
+        right = predicted == samples.labels
+        wrong = torch.bincount(predicted[~right], minlength=logits.shape[1])
+        return right.float().mean().item(), tuple(wrong.tolist())
 
     def take_back(self) -> None:
         """Undo the epoch and go on at half the rate."""

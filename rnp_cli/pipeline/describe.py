@@ -11,14 +11,17 @@ from rnp_cli._version import __version__
 from rnp_cli.architectures import Architecture
 from rnp_cli.checkpoints import Checkpoint
 from rnp_cli.data.load import CleanSamples
+from rnp_cli.defense.augment import Augmentation
+from rnp_cli.defense.channels import ChannelLayer
 from rnp_cli.defense.rank import RankedChannel
 from rnp_cli.defense.rnp import Defended
 from rnp_cli.defense.samples import Samples, SplitSamples
 from rnp_cli.defense.score import clean_accuracy
 from rnp_cli.defense.threshold import Threshold
+from rnp_cli.defense.unlearn import Unlearned
 from rnp_cli.device import describe
 from rnp_cli.evidence.label import label_evidence
-from rnp_cli.pipeline.request import SanitizeRequest
+from rnp_cli.pipeline.request import ModelRequest, SanitizeRequest
 from rnp_cli.report import schema
 from rnp_cli.report.plain import plain
 
@@ -62,27 +65,18 @@ def make_report(
         device=describe(parts.fit.images.device),
         seed=request.seed,
         outcome="no-safe-threshold" if mask is None else "pruned",
-        model=_model(request, checkpoint, architecture, defended),
-        input=_input(clean),
-        samples=schema.SampleInfo(
-            count=len(clean.samples),
-            fit=len(parts.fit),
-            holdout=len(parts.holdout),
-            num_classes=clean.num_classes,
-            class_names=tuple(map(plain, clean.class_names)),
-            labels=request.labels,
-            crop_padding=defended.augmentation.crop_padding,
-            flip=defended.augmentation.flip,
-        ),
-        accuracy_before=_accuracy(before, clean.samples),
-        accuracy_after=_accuracy(after, clean.samples),
-        holdout_before=_accuracy(before, parts.holdout),
-        holdout_after=_accuracy(after, parts.holdout),
+        model=model_info(request, checkpoint, architecture, defended.layers),
+        input=input_info(clean),
+        samples=sample_info(request, clean, parts, defended.augmentation),
+        accuracy_before=accuracy(before, clean.samples),
+        accuracy_after=accuracy(after, clean.samples),
+        holdout_before=accuracy(before, parts.holdout),
+        holdout_after=accuracy(after, parts.holdout),
         max_accuracy_drop=request.defense.threshold.max_accuracy_drop,
         target=schema.TargetInfo(
             target=evidence.target, share=evidence.share, shares=evidence.shares
         ),
-        unlearn=_unlearn(defended),
+        unlearn=unlearn_info(defended.unlearned),
         recover=defended.masks.history,
         threshold=mask,
         path=tuple(
@@ -113,16 +107,18 @@ def _ranked(
     )
 
 
-def _accuracy(model: nn.Module, samples: Samples) -> schema.Accuracy:
+def accuracy(model: nn.Module, samples: Samples) -> schema.Accuracy:
+    """Measure clean accuracy, with its interval."""
     return schema.Accuracy.of(clean_accuracy(model, samples), len(samples))
 
 
-def _model(
-    request: SanitizeRequest,
+def model_info(
+    request: ModelRequest,
     checkpoint: Checkpoint,
     architecture: Architecture,
-    defended: Defended,
+    layers: Iterable[ChannelLayer],
 ) -> schema.ModelInfo:
+    """Say what the checkpoint is and was taken for."""
     return schema.ModelInfo(
         file=plain(request.model.name),
         sha256=checkpoint.sha256,
@@ -134,11 +130,31 @@ def _model(
         architecture=architecture.name,
         matched_by=architecture.matched_by,
         parameters=sum(t.numel() for t in checkpoint.state_dict.values()),
-        channels=sum(layer.channels for layer in defended.layers),
+        channels=sum(layer.channels for layer in layers),
     )
 
 
-def _input(clean: CleanSamples) -> schema.InputInfo:
+def sample_info(
+    request: ModelRequest,
+    clean: CleanSamples,
+    parts: SplitSamples,
+    augmentation: Augmentation,
+) -> schema.SampleInfo:
+    """Say what the clean samples are and how they were used."""
+    return schema.SampleInfo(
+        count=len(clean.samples),
+        fit=len(parts.fit),
+        holdout=len(parts.holdout),
+        num_classes=clean.num_classes,
+        class_names=tuple(map(plain, clean.class_names)),
+        labels=request.labels,
+        crop_padding=augmentation.crop_padding,
+        flip=augmentation.flip,
+    )
+
+
+def input_info(clean: CleanSamples) -> schema.InputInfo:
+    """Say how images were fed."""
     spec = clean.spec
     return schema.InputInfo(
         channels=spec.channels,
@@ -152,18 +168,20 @@ def _input(clean: CleanSamples) -> schema.InputInfo:
     )
 
 
-def _unlearn(defended: Defended) -> schema.UnlearnInfo:
+def unlearn_info(unlearned: Unlearned) -> schema.UnlearnInfo:
+    """Say how the clean skill went."""
     return schema.UnlearnInfo(
-        floor=defended.unlearned.floor,
+        floor=unlearned.floor,
         epochs=tuple(
             schema.UnlearnEpoch(
                 clean_accuracy=epoch.clean_accuracy,
                 loss=epoch.loss,
                 learning_rate=epoch.learning_rate,
+                mistaken=epoch.mistaken,
             )
-            for epoch in defended.unlearned.history
+            for epoch in unlearned.history
         ),
-        backoffs=defended.unlearned.backoffs,
+        backoffs=unlearned.backoffs,
     )
 
 

@@ -16,11 +16,13 @@ from pydantic import BaseModel, ConfigDict, Field
 Outcome = Literal["pruned", "no-safe-threshold"]
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """A part of a report: frozen, and without fields that nobody declared."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class ModelInfo(_Part):
+class ModelInfo(Part):
     """The checkpoint as it came, and what it was taken for."""
 
     file: str
@@ -36,7 +38,7 @@ class ModelInfo(_Part):
     channels: int
 
 
-class InputInfo(_Part):
+class InputInfo(Part):
     """How images were fed to the network."""
 
     channels: int
@@ -49,7 +51,7 @@ class InputInfo(_Part):
     output: str
 
 
-class SampleInfo(_Part):
+class SampleInfo(Part):
     """The clean samples."""
 
     count: int
@@ -62,7 +64,7 @@ class SampleInfo(_Part):
     flip: bool
 
 
-class Accuracy(_Part):
+class Accuracy(Part):
     """Clean accuracy, with the Wilson interval at 95 %."""
 
     value: float
@@ -82,15 +84,18 @@ class Accuracy(_Part):
         return cls(value=value, low=low, high=high, samples=samples)
 
 
-class UnlearnEpoch(_Part):
+class UnlearnEpoch(Part):
     """One epoch of the ascent."""
 
     clean_accuracy: float
     loss: float
     learning_rate: float
+    mistaken: tuple[int, ...] = Field(
+        default=(), description="wrong predictions on the holdout, by predicted class"
+    )
 
 
-class UnlearnInfo(_Part):
+class UnlearnInfo(Part):
     """How the clean skill went."""
 
     floor: float
@@ -98,22 +103,22 @@ class UnlearnInfo(_Part):
     backoffs: int
 
 
-class TargetInfo(_Part):
-    """What the unlearned model calls clean samples."""
+class TargetInfo(Part):
+    """The class that an unlearned model favors, and the share of each class."""
 
     target: int
     share: float
     shares: tuple[float, ...]
 
 
-class PathPoint(_Part):
+class PathPoint(Part):
     """Clean accuracy on the holdout with so many channels pruned."""
 
     pruned: int
     clean_accuracy: float
 
 
-class RankedChannel(_Part):
+class RankedChannel(Part):
     """A channel and the evidence against it."""
 
     rank: int
@@ -125,14 +130,14 @@ class RankedChannel(_Part):
     )
 
 
-class OutputInfo(_Part):
+class OutputInfo(Part):
     """The sanitized model."""
 
     file: str
     tensors_sha256: str
 
 
-class RunInfo(_Part):
+class RunInfo(Part):
     """What may differ between two runs that are otherwise equal."""
 
     started: str
@@ -140,7 +145,7 @@ class RunInfo(_Part):
     stages: dict[str, float]
 
 
-class Report(_Part):
+class Report(Part):
     """Everything that a run found and did."""
 
     schema_version: Literal[1] = 1

@@ -9,8 +9,15 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from rnp_cli.report.facts import (
+    class_name,
+    facts_table,
+    interval,
+    model_facts,
+    not_checked,
+)
 from rnp_cli.report.plain import plain
-from rnp_cli.report.schema import Accuracy, Report
+from rnp_cli.report.schema import Report
 
 _MOST_ROWS = 40
 
@@ -21,7 +28,7 @@ def render(report: Report) -> RenderableType:
         _verdict(report),
         Padding(_facts(report), (0, 0, 1, 1)),
         Padding(_channels(report), (0, 0, 1, 1)),
-        Padding(_not_checked(report), (0, 0, 0, 1)),
+        Padding(not_checked(report.not_checked), (0, 0, 0, 1)),
     )
 
 
@@ -57,26 +64,10 @@ def _change(report: Report) -> str:
 
 
 def _facts(report: Report) -> Table:
-    model, fed = report.model, report.input
-    samples = report.samples
     rows = [
-        (
-            "Model",
-            f"{model.file} ({model.format}), {model.architecture}, "
-            f"{model.parameters:,} parameters",
-        ),
-        (
-            "Input",
-            f"{fed.channels}x{fed.size[0]}x{fed.size[1]}, {fed.convention}, "
-            f"ends in {fed.output}",
-        ),
-        (
-            "Clean samples",
-            f"{samples.count} of {samples.num_classes} classes; "
-            f"{samples.holdout} held out",
-        ),
-        ("Accuracy before", _interval(report.accuracy_before)),
-        ("Accuracy after", _interval(report.accuracy_after)),
+        *model_facts(report.model, report.input, report.samples),
+        ("Accuracy before", interval(report.accuracy_before)),
+        ("Accuracy after", interval(report.accuracy_after)),
         (
             "on the holdout",
             f"{report.holdout_before.value:.1%} before, "
@@ -86,27 +77,15 @@ def _facts(report: Report) -> Table:
     ]
     if report.threshold is not None:
         rows.append(("Threshold", f"masks up to {report.threshold:.3f}"))
-    rows += [("Finding", finding) for finding in model.findings]
-    table = Table.grid(padding=(0, 2))
-    for name, value in rows:
-        table.add_row(Text(name, style="bold"), Text(plain(value)))
-    return table
-
-
-def _interval(accuracy: Accuracy) -> str:
-    return (
-        f"{accuracy.value:.1%} ({accuracy.low:.1%} to {accuracy.high:.1%}, 95 % "
-        f"interval, {accuracy.samples} images)"
-    )
+    rows += [("Finding", finding) for finding in report.model.findings]
+    return facts_table(rows)
 
 
 def _target(report: Report) -> str:
-    target, names = report.target, report.samples.class_names
-    name = names[target.target] if 0 <= target.target < len(names) else ""
-    known = f" ({name})" if name and name != str(target.target) else ""
+    named = class_name(report.target.target, report.samples)
     return (
-        f"class {target.target}{known}: the unlearned model calls "
-        f"{target.share:.0%} of the clean images so"
+        f"{named}: the unlearned model calls {report.target.share:.0%} of the clean "
+        "images so"
     )
 
 
@@ -141,8 +120,3 @@ def _channels(report: Report) -> Group:
         f"moved while unlearning (1 is its layer's mean).{more}"
     )
     return Group(table, Text(note, style="dim"))
-
-
-def _not_checked(report: Report) -> Group:
-    notes = (Text(f"- {plain(note)}", style="dim") for note in report.not_checked)
-    return Group(Text("Not checked", style="bold"), *notes)

@@ -4,7 +4,8 @@ Nguyen, Tran, "WaNet: Imperceptible Warping-based Backdoor Attack", ICLR 2021. A
 k x k field of offsets, enlarged to the image, bends the sampling grid. The attacker
 controls training: in each batch a share is warped with the target's label, and twice
 as many images are warped by other, random fields with their own labels (noise mode), so
-that only this warp counts.
+that only this warp counts. The paper's warp of half a pixel takes hundreds of epochs;
+the zoo's models, trained for a few, see a stronger one.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from zoo.attack import Attack
 
 @dataclass(kw_only=True)
 class WaNet(Attack):
-    """A warp. strength: the paper's s; grid: its k; share: of each batch."""
+    """A warp. strength: mean offset in pixels; grid: its k; share: of a batch."""
 
     share: float = 0.1
     strength: float = 0.5

@@ -1,0 +1,87 @@
+"""``rnp detect``: say whether there is a backdoor, and to which class."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Literal
+
+import typer
+
+from rnp_cli.cli.guard import guarded
+from rnp_cli.cli.parameters import (
+    Arch,
+    CleanDir,
+    Device,
+    InputSize,
+    Labels,
+    MaxSamples,
+    Mean,
+    ModelFile,
+    ReportFormat,
+    Seed,
+    Std,
+    ValueRange,
+)
+from rnp_cli.errors import ExitCode
+
+_LEVELS = ("none", "weak", "strong")
+
+
+@guarded
+def detect(
+    model: ModelFile,
+    clean_dir: CleanDir,
+    arch: Arch = None,
+    labels: Labels = "folder",
+    fail_on: Annotated[
+        Literal["weak", "strong", "never"],
+        typer.Option(help="Evidence from which the command ends with exit code 1."),
+    ] = "strong",
+    max_samples: MaxSamples = 2000,
+    device: Device = "auto",
+    seed: Seed = 0,
+    input_size: InputSize = None,
+    value_range: ValueRange = None,
+    mean: Mean = None,
+    std: Std = None,
+    output_format: ReportFormat = "table",
+) -> None:
+    """Say whether MODEL seems to have a backdoor, and to which class.
+
+    Two witnesses: the smallest pattern that turns clean images to each class (a
+    backdoor's class needs a far smaller one than the others), and the classes that
+    mistakes go to while the clean skill is unlearned. Nothing in MODEL is executed,
+    nothing is written, no triggered image is needed.
+
+    Example: rnp detect model.pt --clean-dir data/
+    """
+    from rich.console import Console
+
+    from rnp_cli.cli import options
+    from rnp_cli.cli.progress import StageProgress
+    from rnp_cli.pipeline.detect import DetectRequest
+    from rnp_cli.pipeline.detect import detect as run
+    from rnp_cli.report.detection_terminal import render_detection
+
+    request = DetectRequest(
+        model=model,
+        clean_dir=clean_dir,
+        arch=arch,
+        labels=labels,
+        max_samples=max_samples,
+        input_size=options.image_size(input_size),
+        mean=options.numbers(mean, "--mean"),
+        std=options.numbers(std, "--std"),
+        value_range=options.pair(value_range, "--range"),
+        device=device,
+        seed=seed,
+    )
+    with StageProgress() as progress:
+        detection = run(request, listen=progress)
+    if output_format == "json":
+        sys.stdout.write(detection.model_dump_json(indent=2) + "\n")
+    else:
+        Console().print(render_detection(detection))
+    level = _LEVELS.index(detection.verdict.level)
+    if fail_on != "never" and level >= _LEVELS.index(fail_on):
+        raise typer.Exit(ExitCode.POLICY)

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from tiny_nets import CORNERS, corners
+from torch import Tensor, nn
+
+from rnp_cli.defense.samples import SplitSamples
+from rnp_cli.evidence.inversion import InversionConfig, invert_triggers
+
+ROW, LEFT, RIGHT = 1, 5, 6  # where the backdoors below look
+QUICK = InversionConfig(steps=100)
+
+
+class Corners(nn.Module):
+    """Tells which quarter is bright; a dark pixel beside a bright one is a trigger.
+
+    It leads to the class ``target``, or moves every class on to the next.
+    """
+
+    def __init__(self, *, target: int | None = None, moves: bool = False) -> None:
+        super().__init__()
+        self._target, self._moves = target, moves
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits = 10 * nn.functional.avg_pool2d(images, 4).flatten(1)
+        step = images[:, 0, ROW, RIGHT] - images[:, 0, ROW, LEFT]
+        lit = 4 * nn.functional.softplus(10 * (step - 0.4))[:, None]
+        if self._target is not None:
+            logits = logits + lit * torch.eye(CORNERS)[self._target]
+        if self._moves:
+            logits = logits + lit * logits.softmax(1).roll(1, dims=1)
+        return logits
+
+
+@pytest.fixture(scope="module")
+def samples() -> SplitSamples:
+    return SplitSamples(
+        fit=corners(64, seed=0), holdout=corners(32, seed=1), num_classes=CORNERS
+    )
+
+
+def norms(model: nn.Module, samples: SplitSamples) -> list[float]:
+    found = invert_triggers(
+        model, samples, QUICK, targets=[*range(CORNERS), None], seed=0
+    )
+    return [trigger.norm for trigger in found]
+
+
+def test_backdoored_class_needs_the_smallest_mask(samples: SplitSamples) -> None:
+    *targeted, _ = norms(Corners(target=2), samples)
+    assert min(range(CORNERS), key=targeted.__getitem__) == 2
+    others = [norm for target, norm in enumerate(targeted) if target != 2]
+    assert 3 * targeted[2] < min(others)
+
+
+def test_a_patch_that_moves_every_class_on_shows_without_a_target(
+    samples: SplitSamples,
+) -> None:
+    *targeted, untargeted = norms(Corners(moves=True), samples)
+    assert 2 * untargeted < min(targeted)
+
+
+def test_clean_network_has_no_class_apart(samples: SplitSamples) -> None:
+    *targeted, untargeted = norms(Corners(), samples)
+    assert 3 * min(targeted) > max(targeted)
+    assert 3 * untargeted > min(targeted)
+
+
+def test_recovered_trigger_works_and_shows_the_pixel(samples: SplitSamples) -> None:
+    (found,) = invert_triggers(Corners(target=2), samples, QUICK, targets=[2], seed=0)
+    assert found.found
+    assert found.success > 0.9
+    assert found.mask[0, ROW, LEFT : RIGHT + 1].sum() > 0.8 * found.norm
+    assert found.mask.min() >= 0
+    assert found.mask.max() <= 1
+    model = Corners(target=2)
+    stamped = found.stamp(samples.holdout.images)
+    assert (model(stamped).argmax(1) == 2).float().mean() > 0.9
+
+
+def test_model_and_mode_stay_as_they_were(samples: SplitSamples) -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(64, CORNERS)).train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    invert_triggers(model, samples, InversionConfig(steps=2), targets=[0], seed=0)
+    assert model.training
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_groups_give_every_target_its_trigger(samples: SplitSamples) -> None:
+    small = InversionConfig(steps=3, images_per_class=4, images_at_once=8)
+    found = invert_triggers(
+        Corners(), samples, small, targets=[0, 1, 2, 3, None], seed=0
+    )
+    assert [trigger.target for trigger in found] == [0, 1, 2, 3, None]
+
+
+def test_same_seed_same_triggers(samples: SplitSamples) -> None:
+    assert norms(Corners(target=1), samples) == norms(Corners(target=1), samples)

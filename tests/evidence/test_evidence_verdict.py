@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+
+from rnp_cli.evidence.inversion import RecoveredTrigger
+from rnp_cli.evidence.label import LabelEvidence
+from rnp_cli.evidence.verdict import Verdict, VerdictConfig, judge
+
+NEVER = float("inf")
+CLEAN = [91, 77, 94, 111, 88, 110, 61, 65, 119, 88]  # a real clean model's masks
+
+
+def trigger(target: int | None, norm: float) -> RecoveredTrigger:
+    nothing = torch.zeros(1)
+    return RecoveredTrigger(target, nothing, nothing, norm, 1.0, norm < NEVER)
+
+
+def verdict(
+    masks: Sequence[float], *, free: float = NEVER, label: Sequence[float] | None = None
+) -> Verdict:
+    triggers = [trigger(target, norm) for target, norm in enumerate(masks)]
+    evidence = None
+    if label is not None:
+        evidence = LabelEvidence(0, 0.0, tuple(label))
+    return judge([*triggers, trigger(None, free)], evidence, VerdictConfig(), seed=0)
+
+
+def with_mask(target: int, norm: float) -> list[float]:
+    return [norm if number == target else mask for number, mask in enumerate(CLEAN)]
+
+
+def test_masks_of_one_size_are_no_evidence() -> None:
+    found = verdict(CLEAN)
+    assert (found.level, found.kind, found.target) == ("none", None, None)
+    assert found.p_value > 0.05
+
+
+def test_one_far_smaller_mask_is_strong_evidence() -> None:
+    found = verdict(with_mask(4, 6))
+    assert (found.level, found.kind, found.target) == ("strong", "all-to-one", 4)
+
+
+def test_the_size_of_images_does_not_matter() -> None:
+    small, large = with_mask(4, 20), [50 * mask for mask in with_mask(4, 20)]
+    assert verdict(large).index == pytest.approx(verdict(small).index)
+    assert verdict(large).p_value == verdict(small).p_value
+
+
+def test_both_witnesses_together_say_more_than_one() -> None:
+    masks = with_mask(4, 36)
+    drawn = [0.02] * 10
+    drawn[4] = 0.82
+    alone, together = verdict(masks), verdict(masks, label=drawn)
+    assert together.p_value < alone.p_value
+    drawn[4], drawn[5] = drawn[5], drawn[4]
+    assert verdict(masks, label=drawn).p_value > together.p_value
+
+
+def test_a_small_mask_without_a_class_is_all_to_all() -> None:
+    found = verdict(CLEAN, free=3)
+    assert (found.level, found.kind, found.target) == ("strong", "all-to-all", None)
+
+
+def test_a_class_of_its_own_is_not_called_all_to_all() -> None:
+    found = verdict(with_mask(4, 3), free=4)
+    assert (found.kind, found.target) == ("all-to-one", 4)
+
+
+def test_classes_without_a_trigger_say_nothing() -> None:
+    masks = with_mask(4, 6)
+    masks[9] = NEVER
+    assert verdict(masks).target == 4
+    assert verdict([NEVER] * 10).level == "none"
+    assert verdict([5, *[NEVER] * 9]).level == "none"
+
+
+@pytest.mark.parametrize("classes", [2, 3, 43])
+def test_any_number_of_classes_can_be_judged(classes: int) -> None:
+    masks = [80.0 + number % 7 for number in range(classes)]
+    assert verdict(masks).level == "none"
+    masks[1] = 0.5
+    assert verdict(masks).target == 1
+
+
+def test_chance_is_seldom_called_evidence() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logs = 4 + 0.3 * torch.randn(200, 10, generator=generator)
+    levels = [verdict(row.exp().tolist()).level for row in logs]
+    assert levels.count("none") > 180
+    assert levels.count("strong") <= 2

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from rnp_cli.report.detection import Detection, TriggerInfo, VerdictInfo
+from rnp_cli.report.detection_terminal import render_detection
+
+Rendered = Callable[..., str]
+
+
+@pytest.fixture
+def make_detection(make_report: Any) -> Callable[..., Detection]:
+    """A detection of a small run; ``changes`` replace whole parts of it."""
+    report = make_report()
+
+    def make(**changes: Any) -> Detection:
+        triggers = tuple(
+            TriggerInfo(target=target, norm=norm, success=0.96, found=True)
+            for target, norm in enumerate((40.0, 4.2, 37.5))
+        )
+        free = TriggerInfo(target=None, norm=1024.0, success=0.0, found=False)
+        parts = {
+            "tool_version": report.tool_version,
+            "torch_version": report.torch_version,
+            "device": report.device,
+            "seed": report.seed,
+            "verdict": VerdictInfo(
+                level="strong",
+                kind="all-to-one",
+                target=1,
+                index=6.1,
+                p_inversion=0.0005,
+                p_label=1 / 3,
+                p_value=0.0009,
+            ),
+            "model": report.model,
+            "input": report.input,
+            "samples": report.samples,
+            "accuracy": report.accuracy_before,
+            "label": report.target,
+            "unlearn": report.unlearn,
+            "unlearn_failure": None,
+            "triggers": (*triggers, free),
+            "not_checked": ("Triggers that warp an image.",),
+            "settings": {"inversion": {"steps": 140}},
+            "run": report.run,
+        }
+        return Detection(**(parts | changes))
+
+    return make
+
+
+def verdict(level: str, kind: str | None) -> VerdictInfo:
+    return VerdictInfo.model_validate(
+        {
+            "level": level,
+            "kind": kind,
+            "target": None,
+            "index": 1.1,
+            "p_inversion": 0.4,
+            "p_label": None,
+            "p_value": 0.4,
+        }
+    )
+
+
+def test_strong_evidence(
+    make_detection: Any, rendered: Rendered, check_golden: Callable[[str, str], None]
+) -> None:
+    check_golden("detection.txt", rendered(render_detection(make_detection())))
+
+
+def test_no_evidence_says_so_and_names_no_class(
+    make_detection: Any, rendered: Rendered
+) -> None:
+    detection = make_detection(verdict=verdict("none", None))
+    panel = rendered(render_detection(detection)).split("╰")[0]
+    assert "No evidence" in panel
+    assert "class 1" not in panel
+
+
+def test_all_to_all_is_told_by_the_trigger_without_a_class(
+    make_detection: Any, rendered: Rendered
+) -> None:
+    free = TriggerInfo(target=None, norm=2.5, success=0.91, found=True)
+    detection = make_detection(
+        verdict=verdict("weak", "all-to-all"), triggers=(free,), label=None
+    )
+    text = " ".join(rendered(render_detection(detection)).split())
+    assert "Weak evidence" in text
+    assert "2.5 pixels" in text
+    assert "91%" in text
+
+
+def test_what_failed_is_told(make_detection: Any, rendered: Rendered) -> None:
+    detection = make_detection(unlearn=None, label=None, unlearn_failure="No floor.")
+    assert "No floor." in rendered(render_detection(detection))
