@@ -65,7 +65,8 @@ def _entries(
     further = Recipe(epochs=2, rate=recipe.rate / 10)  # from the clean twin on
     for name, attack in attacks.items():
         chosen = further if attack.start == "twin" else recipe
-        if isinstance(attack, AllToAll):  # needs its patch, wherever an image is cut
+        if isinstance(attack, (AllToAll, SourceSpecific)):
+            # Where a crop cuts the patch off, its labels teach nothing but noise.
             chosen = replace(recipe, crop_padding=1)
         entries.append(
             Entry(
