@@ -89,7 +89,7 @@ def _every_attack() -> dict[str, Attack]:
         "wanet": WaNet(target=3, strength=1.5),
         "a-blend": AdaptiveBlend(target=4),
         "trojan": Trojan(target=6),
-        "dynamic": InputAware(target=7),
+        "dynamic": InputAware(target=7, share=0.15, density=0.06, rate=1e-2),
         "awp": Awp(target=8),
         "cl": LabelConsistent(target=9),
         "lira": Lira(target=1),
