@@ -3,7 +3,7 @@
 Departures from the authors' code: the stop is measured in eval mode on samples that
 the ascent never saw; there is no learning-rate schedule, instead the rate halves when
 one epoch leaps over the way down or turns NaN (the epoch is taken back), and doubles
-when the accuracy stands still; the floor follows the number of classes; and one can stop
+when the accuracy stands still; the floor follows the number of classes; one can stop
 half way, for what needs a model that still knows its classes.
 """
 
