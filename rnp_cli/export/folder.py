@@ -52,7 +52,6 @@ def write_folder(
     not given, and RnpError when the system refuses.
     """
     try:
-        # Both for their names, and both in the place's own file system.
         whole = Path(_beside(folder))
         try:
             _fill(whole, contents)
@@ -81,13 +80,12 @@ def _place(whole: Path, folder: Path) -> None:
     aside = Path(_beside(folder))
     try:
         folder.replace(aside)  # which is empty
-        try:
-            whole.rename(folder)
-        except BaseException:
-            aside.rename(folder)
-            raise
+        whole.rename(folder)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        if folder.exists():
+            shutil.rmtree(aside, ignore_errors=True)
+        else:
+            aside.rename(folder)
 
 
 def _beside(folder: Path) -> str:

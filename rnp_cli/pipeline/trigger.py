@@ -107,10 +107,10 @@ def recover_triggers(
                 seed=request.seed,
             )
             recovered = _recover(opened, parts, targets, request, clock)
-            files = pictures(recovered.triggers, clean, parts.holdout)
             report = _report(request, opened, parts, recovered, clock)
-    if request.output is not None:
-        _write(request.output, files, report, force=request.force)
+            if request.output is not None:
+                files = pictures(recovered.triggers, clean, parts.holdout)
+                _write(request.output, files, report, force=request.force)
     return report
 
 
@@ -247,6 +247,7 @@ def _measured(
             norm=trigger.norm,
             index=None if target is None else indices.get(target),
             images=int((holdout.labels != (-1 if target is None else target)).sum()),
+            success_where_found=trigger.success,
             estimated_success=estimated_success(model, trigger, holdout),
             estimated_success_sanitized=after,
             files=file_names(trigger),

@@ -58,7 +58,8 @@ def _clean_row(clean: CleanSamples, samples: Samples) -> Row:
 def _row(trigger: RecoveredTrigger, clean: CleanSamples, samples: Samples) -> Row:
     stamped = Samples(trigger.stamp(samples.images), samples.labels)
     mask = Tile(trigger.mask, "mask")
-    blended = Tile(trigger.mask * trigger.pattern, "trigger")
+    gray = torch.full_like(trigger.pattern, 0.5)
+    blended = Tile(trigger.stamp(gray), "on gray")  # where it paints black, it shows
     title = f"{_goal(trigger.target, clean)}: mask of {trigger.norm:.1f} pixels"
     return Row(title, [mask, blended, *_answered(clean, stamped)])
 

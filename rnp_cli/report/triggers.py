@@ -38,8 +38,11 @@ class RecoveredInfo(Part):
         "standard deviations; None where there is nothing to compare with"
     )
     images: int = Field(description="held-out clean images that it was tried on")
+    success_where_found: float = Field(
+        description="share of those images that it turns on the model that was inverted"
+    )
     estimated_success: float = Field(
-        description="estimated attack success rate on the model, on those images"
+        description="estimated attack success rate on the model as it is"
     )
     estimated_success_sanitized: float | None = Field(
         description="the same on the sanitized file"

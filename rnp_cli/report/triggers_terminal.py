@@ -88,6 +88,8 @@ def _table(triggers: list[RecoveredInfo], report: TriggerReport) -> Group:
     table.add_column("Class", overflow="fold")
     table.add_column("Mask, pixels", justify="right")
     table.add_column("Index", justify="right")
+    if report.inverted_on == "unlearned":
+        table.add_column("On the copy", justify="right")
     table.add_column("Est. success", justify="right")
     if report.sanitized is not None:
         table.add_column("Sanitized", justify="right")
@@ -101,6 +103,8 @@ def _table(triggers: list[RecoveredInfo], report: TriggerReport) -> Group:
         "estimated as the share of held-out clean images that the recovered trigger "
         f"turns.{more}"
     )
+    if report.inverted_on == "unlearned":
+        note += " On the copy: the share that it turns on the copy it was found on."
     return Group(table, Text(note, style="dim"))
 
 
@@ -109,11 +113,13 @@ def _row(trigger: RecoveredInfo, report: TriggerReport) -> list[Text | str]:
     if not trigger.found:
         return [name, "none found"]
     index = "" if trigger.index is None else f"{trigger.index:.1f}"
+    on_copy = report.inverted_on == "unlearned"
     after = trigger.estimated_success_sanitized
     return [
         name,
         f"{trigger.norm:.1f}",
         index,
+        *([f"{trigger.success_where_found:.0%}"] if on_copy else []),
         f"{trigger.estimated_success:.0%}",
         *([] if after is None else [f"{after:.0%}"]),
     ]
