@@ -33,8 +33,8 @@ def trigger(
         list[int] | None,
         typer.Option(
             min=0,
-            help="A class to look at; may be given several times.  [default: all of "
-            "them, and any class but the true one]",
+            help="A class to look at; may be given several times. Without it: all "
+            "of them, and any class but the true one.",
         ),
     ] = None,
     output: Annotated[
@@ -42,8 +42,8 @@ def trigger(
         typer.Option(
             "--output",
             "-o",
-            help="A new folder for the pictures and triggers.json.  [default: "
-            "<stem>.trigger in this folder]",
+            help="A new folder for the pictures and triggers.json; without it: "
+            "<stem>.trigger in this folder.",
         ),
     ] = None,
     sanitized: Annotated[
