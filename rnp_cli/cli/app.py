@@ -11,6 +11,7 @@ from rnp_cli.cli.detect import detect
 from rnp_cli.cli.inspect import inspect
 from rnp_cli.cli.sanitize import sanitize
 from rnp_cli.cli.scan import scan
+from rnp_cli.cli.trigger import trigger
 
 EXIT_CODES = (
     "Exit codes: 0 done and within policy; 1 the policy failed: the model could not "
@@ -48,5 +49,6 @@ def rnp(
 
 app.command(epilog=EXIT_CODES)(sanitize)
 app.command(epilog=EXIT_CODES)(detect)
+app.command(epilog=EXIT_CODES)(trigger)
 app.command(epilog=EXIT_CODES)(inspect)
 app.command(epilog=EXIT_CODES)(scan)

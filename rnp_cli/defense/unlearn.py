@@ -3,13 +3,15 @@
 Departures from the authors' code: the stop is measured in eval mode on samples that
 the ascent never saw; there is no learning-rate schedule, instead the rate halves when
 one epoch leaps over the way down or turns NaN (the epoch is taken back), and doubles
-when the accuracy stands still; the floor follows the number of classes.
+when the accuracy stands still; the floor follows the number of classes; one can stop
+half way, for what needs a model that still knows its classes.
 """
 
 from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -80,15 +82,80 @@ def unlearn(
 
     Raises DefenseFailed when the floor is not reached.
     """
+    ascent, start, floor = _begin(model, samples, config, augmentation, seed, listen)
+    history: list[Epoch] = []
+    for epoch in _way_down(ascent, samples, config, start, floor):
+        history.append(epoch)
+        accuracy = epoch.clean_accuracy
+        listen(StepDone(stage=STAGE, step=len(history), clean_accuracy=accuracy))
+    accuracy = history[-1].clean_accuracy if history else start
+    if accuracy > floor:
+        raise _floor_not_reached(start, accuracy, floor, config)
+    return _end(ascent, start, floor, history, listen)
+
+
+def unlearn_half(
+    model: nn.Module,
+    samples: SplitSamples,
+    config: UnlearnConfig,
+    *,
+    augmentation: Augmentation,
+    seed: int,
+    listen: Listener = ignore,
+) -> Unlearned:
+    """Return the last copy of ``model`` on the way that has half its skill left.
+
+    Its accuracy is above the middle between the start and the floor that ``unlearn``
+    goes to, which the next epoch went below. ``floor`` of the result is that middle.
+    Raises DefenseFailed when the middle is not reached.
+    """
+    ascent, start, floor = _begin(model, samples, config, augmentation, seed, listen)
+    middle = (start + floor) / 2
+    history: list[Epoch] = []
+    for epoch in _way_down(ascent, samples, config, start, floor):
+        accuracy = epoch.clean_accuracy
+        if accuracy <= middle:
+            ascent.go_back()
+            return _end(ascent, start, middle, history, listen)
+        history.append(epoch)
+        listen(StepDone(stage=STAGE, step=len(history), clean_accuracy=accuracy))
+    accuracy = history[-1].clean_accuracy if history else start
+    raise _floor_not_reached(start, accuracy, middle, config)
+
+
+def _begin(
+    model: nn.Module,
+    samples: SplitSamples,
+    config: UnlearnConfig,
+    augmentation: Augmentation,
+    seed: int,
+    listen: Listener,
+) -> tuple[_Ascent, float, float]:
+    """Return the ascent, the clean accuracy that it starts from, and its floor."""
     chance = 1 / samples.num_classes
     floor = chance + config.floor_above_chance * (1 - chance)
     listen(StageStarted(stage=STAGE, total=config.max_epochs))
     ascent = _Ascent(model, config, augmentation, seed)
-    start = accuracy = clean_accuracy(model, samples.holdout)
+    start = clean_accuracy(model, samples.holdout)
     if start - floor < config.floor_above_chance * (1 - chance):
         raise _too_little_skill(start, floor, len(samples.holdout))
+    return ascent, start, floor
+
+
+def _way_down(
+    ascent: _Ascent,
+    samples: SplitSamples,
+    config: UnlearnConfig,
+    start: float,
+    floor: float,
+) -> Iterator[Epoch]:
+    """Yield each epoch that is sound and no leap, down to the floor if it is reached.
+
+    The ascent can still go back behind an epoch until the next one is asked for.
+    """
     # Of a small holdout one image alone may be half the way.
     longest = max(config.longest_drop * (start - floor), 2 / len(samples.holdout))
+    accuracy = start
     history: list[Epoch] = []
     for _ in range(config.max_epochs):
         if accuracy <= floor:
@@ -102,10 +169,18 @@ def unlearn(
             continue
         accuracy = reached
         history.append(Epoch(accuracy, loss, ascent.rate, mistaken))
+        yield history[-1]
         ascent.keep(faster=_stands_still(history, start - floor))
-        listen(StepDone(stage=STAGE, step=len(history), clean_accuracy=accuracy))
-    if accuracy > floor:
-        raise _floor_not_reached(start, accuracy, floor, config)
+
+
+def _end(
+    ascent: _Ascent,
+    start: float,
+    floor: float,
+    history: list[Epoch],
+    listen: Listener,
+) -> Unlearned:
+    accuracy = history[-1].clean_accuracy if history else start
     summary = f"clean accuracy {start:.1%} to {accuracy:.1%} in {len(history)} epochs"
     listen(StageDone(stage=STAGE, summary=summary))
     return Unlearned(ascent.model, floor, tuple(history), ascent.backoffs)
@@ -169,10 +244,14 @@ class _Ascent:
     def take_back(self) -> None:
         """Undo the epoch and go on at half the rate."""
         rate = self.rate / 2
-        self.model.load_state_dict(self._weights)
+        self.go_back()
         self._optimizer.load_state_dict(copy.deepcopy(self._momentum))
         self._set_rate(rate)
         self.backoffs += 1
+
+    def go_back(self) -> None:
+        """Return to the weights that were kept last."""
+        self.model.load_state_dict(self._weights)
 
     def keep(self, *, faster: bool) -> None:
         """Accept the epoch."""

@@ -10,7 +10,13 @@ from torch import Tensor, nn
 from rnp_cli.defense.augment import Augmentation
 from rnp_cli.defense.samples import Samples, SplitSamples
 from rnp_cli.defense.score import clean_accuracy
-from rnp_cli.defense.unlearn import UnlearnConfig, Unlearned, _Ascent, unlearn
+from rnp_cli.defense.unlearn import (
+    UnlearnConfig,
+    Unlearned,
+    _Ascent,
+    unlearn,
+    unlearn_half,
+)
 from rnp_cli.errors import DefenseFailed, ExitCode
 from rnp_cli.events import Event, StageDone, StageStarted, StepDone
 
@@ -194,3 +200,39 @@ def test_one_image_of_a_tiny_holdout_is_no_leap(
     found = unlearned(skilled, SplitSamples(samples.fit, tiny, 4))
 
     assert found.backoffs < UnlearnConfig().max_backoffs
+
+
+def test_half_way_down_is_above_the_middle_and_no_epoch_more(
+    skilled: nn.Module, samples: SplitSamples
+) -> None:
+    start, before = clean_accuracy(skilled, samples.holdout), snapshot(skilled)
+    whole = unlearned(skilled, samples)
+    heard: list[Event] = []
+
+    half = unlearn_half(
+        skilled,
+        samples,
+        UnlearnConfig(),
+        augmentation=NONE,
+        seed=0,
+        listen=heard.append,
+    )
+
+    middle = (start + whole.floor) / 2
+    epochs = len(half.history)
+    accuracy = half.history[-1].clean_accuracy if epochs else start
+    assert half.floor == pytest.approx(middle)
+    assert half.history == whole.history[:epochs]
+    assert accuracy > middle >= whole.history[epochs].clean_accuracy
+    assert clean_accuracy(half.model, samples.holdout) == accuracy
+    assert isinstance(heard[-1], StageDone)
+    assert same_state(skilled, before)
+
+
+def test_a_middle_out_of_reach_is_a_failure(
+    skilled: nn.Module, samples: SplitSamples
+) -> None:
+    slow = UnlearnConfig(learning_rate=1e-9, max_epochs=2)
+
+    with pytest.raises(DefenseFailed, match="did not reach its floor"):
+        unlearn_half(skilled, samples, slow, augmentation=NONE, seed=0)
