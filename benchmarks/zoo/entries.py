@@ -68,6 +68,8 @@ def _entries(
         if isinstance(attack, (AllToAll, SourceSpecific)):
             # Where a crop cuts the patch off, its labels teach nothing but noise.
             chosen = replace(recipe, crop_padding=1)
+        if isinstance(attack, WaNet):  # a warp takes longer to learn
+            chosen = replace(recipe, epochs=recipe.epochs + 2)
         entries.append(
             Entry(
                 name=f"{name}-{network}",
