@@ -9,19 +9,17 @@ half way, for what needs a model that still knows its classes.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
-from rnp_cli.defense.augment import Augmentation, augment
-from rnp_cli.defense.samples import Samples, SplitSamples
-from rnp_cli.defense.score import clean_accuracy, logits_of
+from rnp_cli.defense.ascent import Ascent
+from rnp_cli.defense.augment import Augmentation
+from rnp_cli.defense.samples import SplitSamples
+from rnp_cli.defense.score import clean_accuracy
 from rnp_cli.errors import DefenseFailed
 from rnp_cli.events import Listener, StageDone, StageStarted, StepDone, ignore
 
@@ -130,12 +128,20 @@ def _begin(
     augmentation: Augmentation,
     seed: int,
     listen: Listener,
-) -> tuple[_Ascent, float, float]:
+) -> tuple[Ascent, float, float]:
     """Return the ascent, the clean accuracy that it starts from, and its floor."""
     chance = 1 / samples.num_classes
     floor = chance + config.floor_above_chance * (1 - chance)
     listen(StageStarted(stage=STAGE, total=config.max_epochs))
-    ascent = _Ascent(model, config, augmentation, seed)
+    ascent = Ascent(
+        model,
+        augmentation,
+        learning_rate=config.learning_rate,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+        batch_size=config.batch_size,
+        seed=seed,
+    )
     start = clean_accuracy(model, samples.holdout)
     if start - floor < config.floor_above_chance * (1 - chance):
         raise _too_little_skill(start, floor, len(samples.holdout))
@@ -143,7 +149,7 @@ def _begin(
 
 
 def _way_down(
-    ascent: _Ascent,
+    ascent: Ascent,
     samples: SplitSamples,
     config: UnlearnConfig,
     start: float,
@@ -174,7 +180,7 @@ def _way_down(
 
 
 def _end(
-    ascent: _Ascent,
+    ascent: Ascent,
     start: float,
     floor: float,
     history: list[Epoch],
@@ -184,87 +190,6 @@ def _end(
     summary = f"clean accuracy {start:.1%} to {accuracy:.1%} in {len(history)} epochs"
     listen(StageDone(stage=STAGE, summary=summary))
     return Unlearned(ascent.model, floor, tuple(history), ascent.backoffs)
-
-
-class _Ascent:
-    """The model on its way up the loss, with the last accepted epoch to go back to."""
-
-    def __init__(
-        self,
-        model: nn.Module,
-        config: UnlearnConfig,
-        augmentation: Augmentation,
-        seed: int,
-    ) -> None:
-        self.model = copy.deepcopy(model).requires_grad_(True)
-        self.backoffs = 0
-        self._config = config
-        self._augmentation = augmentation
-        self._generator = torch.Generator().manual_seed(seed)
-        self._optimizer = torch.optim.SGD(
-            self.model.parameters(),
-            lr=config.learning_rate,
-            momentum=config.momentum,
-            weight_decay=config.weight_decay,
-        )
-        self._remember()
-
-    @property
-    def rate(self) -> float:
-        return float(self._optimizer.param_groups[0]["lr"])
-
-    def epoch(self, samples: Samples) -> float:
-        """One pass of ascent; return the mean cross-entropy, which may be NaN."""
-        self.model.train()
-        losses = []
-        for batch in samples.batches(self._config.batch_size, self._generator):
-            images = augment(batch.images, self._augmentation, self._generator)
-            loss = F.cross_entropy(self.model(images), batch.labels)
-            self._optimizer.zero_grad()
-            (-loss).backward()
-            self._optimizer.step()
-            losses.append(loss.detach())
-        self.model.eval()
-        return torch.stack(losses).mean().item()
-
-    def measure(self, samples: Samples) -> tuple[float, tuple[int, ...]]:
-        """Clean accuracy, and the wrong predictions by class.
-
-        NaN where the last step has spoiled weights or logits.
-        """
-        logits = logits_of(self.model, samples.images)
-        for tensor in (*self.model.state_dict().values(), logits):
-            if not bool(torch.isfinite(tensor).all()):
-                return math.nan, ()
-        predicted = logits.argmax(1)
-        right = predicted == samples.labels
-        wrong = torch.bincount(predicted[~right], minlength=logits.shape[1])
-        return right.float().mean().item(), tuple(wrong.tolist())
-
-    def take_back(self) -> None:
-        """Undo the epoch and go on at half the rate."""
-        rate = self.rate / 2
-        self.go_back()
-        self._optimizer.load_state_dict(copy.deepcopy(self._momentum))
-        self._set_rate(rate)
-        self.backoffs += 1
-
-    def go_back(self) -> None:
-        """Return to the weights that were kept last."""
-        self.model.load_state_dict(self._weights)
-
-    def keep(self, *, faster: bool) -> None:
-        """Accept the epoch."""
-        if faster:
-            self._set_rate(self.rate * 2)
-        self._remember()
-
-    def _set_rate(self, rate: float) -> None:
-        self._optimizer.param_groups[0]["lr"] = rate
-
-    def _remember(self) -> None:
-        self._weights = copy.deepcopy(self.model.state_dict())
-        self._momentum = copy.deepcopy(self._optimizer.state_dict())
 
 
 def _stands_still(history: list[Epoch], way: float) -> bool:

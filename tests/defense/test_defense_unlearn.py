@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_nets import same_state, snapshot
+from tiny_nets import is_finite, same_state, snapshot
 from torch import Tensor, nn
 
 from rnp_cli.defense.augment import Augmentation
@@ -13,7 +13,6 @@ from rnp_cli.defense.score import clean_accuracy
 from rnp_cli.defense.unlearn import (
     UnlearnConfig,
     Unlearned,
-    _Ascent,
     unlearn,
     unlearn_half,
 )
@@ -36,10 +35,6 @@ def unlearned(
     return unlearn(
         model, samples, config, augmentation=augmentation, seed=seed, listen=listen
     )
-
-
-def is_finite(model: nn.Module) -> bool:
-    return all(bool(torch.isfinite(t).all()) for t in model.state_dict().values())
 
 
 def test_clean_accuracy_falls_to_the_floor(
@@ -158,27 +153,6 @@ def test_every_accepted_epoch_is_announced(
         for n, epoch in enumerate(found.history, start=1)
     ]
     assert isinstance(heard[-1], StageDone)
-
-
-def test_what_is_taken_back_does_not_come_again(
-    skilled: nn.Module, samples: SplitSamples
-) -> None:
-    ascent = _Ascent(skilled, UnlearnConfig(learning_rate=0.001), NONE, 0)
-    ascent.epoch(samples.fit)
-    ascent.keep(faster=False)
-    kept = snapshot(ascent.model)
-
-    rates = []
-    for _ in range(2):
-        spoiled = Samples(samples.fit.images * float("nan"), samples.fit.labels)
-        ascent.epoch(spoiled)
-        ascent.take_back()
-        assert same_state(ascent.model, kept)
-        rates.append(ascent.rate)
-    ascent.epoch(samples.fit)
-
-    assert rates == [0.0005, 0.00025]
-    assert is_finite(ascent.model)
 
 
 def test_a_holdout_without_skill_tells_nothing(
