@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -67,6 +68,13 @@ class Unlearned:
     backoffs: int
 
 
+Watcher = Callable[[nn.Module, Epoch], None]
+
+
+def look_away(model: nn.Module, epoch: Epoch) -> None:
+    """Watch nothing."""
+
+
 def unlearn(
     model: nn.Module,
     samples: SplitSamples,
@@ -74,10 +82,12 @@ def unlearn(
     *,
     augmentation: Augmentation,
     seed: int,
+    watch: Watcher = look_away,
     listen: Listener = ignore,
 ) -> Unlearned:
     """Return a copy of ``model`` without its clean skill.
 
+    watch: is shown the model, which goes on changing, after each accepted epoch.
     Raises DefenseFailed when the floor is not reached.
     """
     chance = 1 / samples.num_classes
@@ -103,6 +113,7 @@ def unlearn(
         accuracy = reached
         history.append(Epoch(accuracy, loss, ascent.rate, mistaken))
         ascent.keep(faster=_stands_still(history, start - floor))
+        watch(ascent.model, history[-1])
         listen(StepDone(stage=STAGE, step=len(history), clean_accuracy=accuracy))
     if accuracy > floor:
         raise _floor_not_reached(start, accuracy, floor, config)
