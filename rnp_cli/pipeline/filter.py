@@ -307,10 +307,10 @@ def _not_checked(rate: RateInfo, tally: Tally) -> list[str]:
         )
     counts = tally.counts()
     if counts.unreadable:
-        notes.append(f"{counts.unreadable:,} files that could not be read.")
+        notes.append(f"Files that could not be read: {counts.unreadable:,}.")
     if counts.passed_over:
         notes.append(
-            f"{counts.passed_over:,} files that are not named as images, or are links "
-            "to others in the folder."
+            "Files that are not named as images, or are links to others in the "
+            f"folder: {counts.passed_over:,}."
         )
     return notes

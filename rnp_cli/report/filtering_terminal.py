@@ -38,7 +38,7 @@ def _headline(filtering: Filtering) -> Panel:
         f"{rate.used * counts.scored:,.0f} would be."
     )
     if counts.unreadable:
-        text += f" {counts.unreadable:,} files could not be read."
+        text += f" Files that could not be read: {counts.unreadable:,}."
     style = "yellow" if counts.suspect or counts.unreadable else "green"
     return Panel(Text(text), title="Suspects", title_align="left", border_style=style)
 
