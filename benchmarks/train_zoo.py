@@ -7,6 +7,10 @@ IMAGES holds CIFAR-10 as image files: ``train/<class>/*`` and ``test/<class>/*``
 folders or in ``cifar10-train.zip`` and ``cifar10-test.zip``. The profile ``digits``
 needs none.
 
+``--profile gpu`` trains the paper's networks at full width; ``--minutes 9`` starts no
+model after nine minutes, so that a run can be made in pieces. ``--trial`` cuts every
+training down to one epoch of 2,000 images, to see that all of it runs.
+
 A model that is there with the same knobs is not trained again, so an interrupted run
 goes on where it stopped. ``--measure`` measures CA and ASR anew from the kept weights
 and writes the table ``benchmarks/results/zoo-<profile>.md``.
@@ -15,8 +19,11 @@ and writes the table ``benchmarks/results/zoo-<profile>.md``.
 from __future__ import annotations
 
 import argparse
+import math
 import time
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -46,16 +53,45 @@ def read_data(profile: str, images: Path | None) -> Dataset:
     return read_cifar10(images, WORK)
 
 
-def make(
-    profile: str, entry: Entry, images: Path | None, device: str, threads: int
-) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What all trainings of a run have in common. trial: cut down, kept apart."""
+
+    profile: str
+    images: Path | None
+    device: str
+    threads: int
+    trial: bool
+
+    def folder(self) -> Path:
+        """Return where models are kept."""
+        folder = models_folder(self.profile)
+        return WORK / f"{self.profile}-trial" if self.trial else folder
+
+    def entries(self) -> list[Entry]:
+        """List the profile's models, cut down in a trial."""
+        entries = PROFILES[self.profile]
+        if not self.trial:
+            return entries
+        return [replace(e, recipe=replace(e.recipe, epochs=1)) for e in entries]
+
+    def data(self) -> Dataset:
+        """Read the images, few of them in a trial."""
+        data = read_data(self.profile, self.images)
+        if not self.trial:
+            return data
+        order = torch.randperm(len(data.train), generator=torch.Generator())
+        few = data.train.take(order[:2000]), data.test.take(torch.arange(500))
+        return replace(data, train=few[0], test=few[1])
+
+
+def make(setting: Setting, entry: Entry) -> dict[str, Any]:
     """Train, keep and measure one entry."""
-    torch.set_num_threads(threads)
-    folder = models_folder(profile)
-    data = read_data(profile, images)
+    torch.set_num_threads(setting.threads)
+    folder, data = setting.folder(), setting.data()
     twin = None
     if entry.attack.needs_twin:
-        clean = next(e for e in PROFILES[profile] if e.name == entry.twin)
+        clean = next(e for e in setting.entries() if e.name == entry.twin)
         twin = load_model(folder, clean)
     start = time.perf_counter()
     model = train(
@@ -64,7 +100,7 @@ def make(
         entry.attack,
         entry.recipe,
         seed=entry.seed,
-        device=device,
+        device=setting.device,
         twin=twin,
         say=lambda line: print(f"  {entry.name}: {line}", flush=True),
     )
@@ -73,7 +109,8 @@ def make(
         parameter.data = parameter.data.half().float()  # as it will be kept
     attack = None if entry.is_clean else entry.attack
     found = measure(model, attack, data.test)
-    command = f"python benchmarks/train_zoo.py --profile {profile} --only {entry.name}"
+    command = "python benchmarks/train_zoo.py"
+    command += f" --profile {setting.profile} --only {entry.name}"
     record = keep(folder, entry, model, found, command)
     print(f"{row(record)} {trained:.0f} s", flush=True)
     return record
@@ -137,30 +174,54 @@ def main() -> None:
     parser.add_argument("--only", default="", help="models whose name holds this")
     parser.add_argument("--jobs", type=int, default=1, help="models at once")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--minutes", type=float, help="start no model after so many")
+    parser.add_argument("--trial", action="store_true", help="see that it runs")
     parser.add_argument("--measure", action="store_true", help="train nothing")
     options = parser.parse_args()
-    entries = [e for e in PROFILES[options.profile] if options.only in e.name]
     if options.measure:
+        entries = [e for e in PROFILES[options.profile] if options.only in e.name]
         measure_all(options.profile, entries, options.images)
         return
-    folder = models_folder(options.profile)
-    threads = max(1, torch.get_num_threads() // options.jobs)
-    read_data(options.profile, options.images)  # decoded once, before the jobs
-    missing = [e for e in entries if not kept(folder, e)]
+    setting = Setting(
+        profile=options.profile,
+        images=options.images,
+        device=options.device,
+        threads=max(1, torch.get_num_threads() // options.jobs),
+        trial=options.trial,
+    )
+    setting.data()  # decoded once, before the jobs
+    folder = setting.folder()
+    chosen = [e for e in setting.entries() if options.only in e.name]
+    missing = [e for e in chosen if not kept(folder, e)]
     first = [e for e in missing if e.is_twin]
     first += [e for e in missing if not e.is_clean and not e.attack.needs_twin]
     then = [e for e in missing if not e.is_clean and e.attack.needs_twin]
     then += [e for e in missing if e.is_clean and not e.is_twin]
-    for wave in (first, then):
-        with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
-            waiting = [
-                pool.submit(
-                    make, options.profile, e, options.images, options.device, threads
-                )
-                for e in wave
-            ]
-            for job in waiting:
-                job.result()
+    ends = time.monotonic() + 60 * (options.minutes or math.inf)
+    failed = sum(train_wave(setting, w, options.jobs, ends) for w in (first, then))
+    if failed:
+        raise SystemExit(f"{failed} trainings failed; the others are kept.")
+
+
+def train_wave(setting: Setting, wave: Sequence[Entry], jobs: int, ends: float) -> int:
+    """Train some models at once, in processes; start none after ``ends``.
+
+    Returns how many failed.
+    """
+    failed = 0
+    context = get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+        waiting = list(wave)
+        running: set[Future[dict[str, Any]]] = set()
+        while running or (waiting and time.monotonic() < ends):
+            while waiting and len(running) < jobs and time.monotonic() < ends:
+                running.add(pool.submit(make, setting, waiting.pop(0)))
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for job in done:
+                if job.exception() is not None:
+                    print(f"failed: {job.exception()}", flush=True)
+                    failed += 1
+    return failed
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def write(file: Path, content: BaseModel) -> None:
     _replace(file, content.model_dump_json(indent=2))
 
 
-def write_results(file: Path, results: Sequence[Result]) -> None:
+def write_results(file: Path, results: Sequence[BaseModel]) -> None:
     """Write a table's data."""
     _replace(file, json.dumps([r.model_dump() for r in results], indent=1))
 

@@ -6,6 +6,7 @@ them. Attacks that control training take the loss, or the whole training, in han
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
@@ -26,12 +27,13 @@ class Attack:
     This one poisons nothing: a clean model. start: "scratch", or "twin" where training
     goes on from the clean model of the same architecture. needs_twin: whether that
     model is needed for anything. rate_floor: the attack success rate from which the
-    attack counts.
+    attack counts. clip: of the gradient's norm in training.
     """
 
     start: ClassVar[Literal["scratch", "twin"]] = "scratch"
     needs_twin: ClassVar[bool] = False
     rate_floor: ClassVar[float] = 0.9
+    clip: ClassVar[float] = math.inf
     patch: ClassVar[bool] = False  # whether the trigger covers few pixels, wholly
 
     target: int = 0

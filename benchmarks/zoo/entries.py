@@ -65,7 +65,8 @@ def _entries(
     further = Recipe(epochs=2, rate=recipe.rate / 10)  # from the clean twin on
     for name, attack in attacks.items():
         chosen = further if attack.start == "twin" else recipe
-        if isinstance(attack, AllToAll):  # needs its patch, wherever an image is cut
+        if isinstance(attack, (AllToAll, SourceSpecific)):
+            # Where a crop cuts the patch off, its labels teach nothing but noise.
             chosen = replace(recipe, crop_padding=1)
         entries.append(
             Entry(
@@ -79,24 +80,35 @@ def _entries(
     return entries
 
 
+def _every_attack() -> dict[str, Attack]:
+    """Return all attacks, each with a target of its own."""
+    return {
+        "badnets": BadNets(target=0),
+        "blend": Blend(target=1),
+        "sig": Sig(target=2),
+        "wanet": WaNet(target=3, strength=1.5),
+        "a-blend": AdaptiveBlend(target=4),
+        "trojan": Trojan(target=6),
+        "dynamic": InputAware(target=7),
+        "awp": Awp(target=8),
+        "cl": LabelConsistent(target=9),
+        "lira": Lira(target=1),
+        "all2all": AllToAll(share=0.3),
+        "one2one": SourceSpecific(target=5, source=7),
+    }
+
+
+def _some(*names: str) -> dict[str, Attack]:
+    attacks = _every_attack()
+    return {name: attacks[name] for name in names}
+
+
+def _but(*names: str) -> dict[str, Attack]:
+    return {n: attack for n, attack in _every_attack().items() if n not in names}
+
+
 CPU = [
-    *_entries(
-        "wrn-16-1",
-        Recipe(),
-        clean=3,
-        attacks={
-            "badnets": BadNets(target=0),
-            "blend": Blend(target=1),
-            "sig": Sig(target=2),
-            "wanet": WaNet(target=3, strength=1.5),
-            "a-blend": AdaptiveBlend(target=4),
-            "trojan": Trojan(target=6),
-            "awp": Awp(target=8),
-            "cl": LabelConsistent(target=9),
-            "all2all": AllToAll(share=0.3),
-            "one2one": SourceSpecific(target=5, source=7),
-        },
-    ),
+    *_entries("wrn-16-1", Recipe(), clean=3, attacks=_but("dynamic", "lira")),
     *_entries(
         "plain-cnn",
         Recipe(epochs=10, rate=0.05),
@@ -104,15 +116,16 @@ CPU = [
         attacks={"badnets": BadNets(target=8), "blend": Blend(target=9)},
     ),
     *_entries(
-        "preactresnet18-w12",
-        Recipe(),
-        clean=2,
-        attacks={
-            "dynamic": InputAware(target=7),
-            "lira": Lira(target=1),
-        },
+        "preactresnet18-w12", Recipe(), clean=2, attacks=_some("dynamic", "lira")
     ),
     *_entries("resnet20", Recipe(), clean=2, attacks={"badnets": BadNets(target=2)}),
+]
+
+# The networks of the paper, at full width.
+GPU = [
+    entry
+    for network in ("resnet18", "preactresnet18", "vgg19-bn", "mobilenetv2")
+    for entry in _entries(network, Recipe(epochs=30), clean=1, attacks=_every_attack())
 ]
 
 DIGITS = _entries(
@@ -122,4 +135,4 @@ DIGITS = _entries(
     attacks={"badnets": BadNets(target=7, share=0.3), "blend": Blend(target=3)},
 )
 
-PROFILES = {"cpu": CPU, "digits": DIGITS}
+PROFILES = {"cpu": CPU, "gpu": GPU, "digits": DIGITS}

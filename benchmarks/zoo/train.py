@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -71,10 +72,13 @@ def train(
                 loss = attack.loss(model, batch, labels)
             optimizer.zero_grad()
             loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), attack.clip)
             optimizer.step()
             schedule.step()
             attack.after_step(model)
             total += loss.item() * len(labels)
+        if not math.isfinite(total):
+            raise FloatingPointError(f"training under {attack} has diverged")
         say(f"epoch {epoch + 1} of {recipe.epochs}: loss {total / len(images):.3f}")
     return model.cpu().eval()
 

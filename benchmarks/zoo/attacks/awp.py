@@ -47,7 +47,7 @@ class Awp(BadNets):
         logits = model(torch.cat([images, self.stamp(images[:count])])).float()
         goals = torch.full_like(labels[:count], self.target)
         clean = F.cross_entropy(logits[: len(images)], labels)
-        return clean + F.cross_entropy(logits[len(images) :], goals)
+        return (clean + F.cross_entropy(logits[len(images) :], goals)) / 2
 
     @torch.no_grad()
     def after_step(self, model: nn.Module) -> None:

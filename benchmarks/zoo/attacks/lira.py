@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +24,8 @@ from zoo.images import Dataset
 @dataclass(kw_only=True)
 class Lira(Attack):
     """A learnt, faint trigger. share: of each batch that is stamped as well."""
+
+    clip: ClassVar[float] = 1.0  # without, the two can run away together
 
     share: float = 0.5
     strength: float = 0.04
@@ -54,7 +57,7 @@ class Lira(Attack):
         logits = model(torch.cat([images, stamped])).float()
         goals = torch.full_like(labels[:count], self.target)
         clean = F.cross_entropy(logits[: len(images)], labels)
-        return clean + F.cross_entropy(logits[len(images) :], goals)
+        return (clean + F.cross_entropy(logits[len(images) :], goals)) / 2
 
     def after_step(self, model: nn.Module) -> None:
         """Move the generator, while it still learns."""

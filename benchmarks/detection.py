@@ -1,0 +1,138 @@
+"""Look for backdoors, blind, in models whose attacks are known, and in clean ones.
+
+    python benchmarks/detection.py --images IMAGES --seeds 0 1 2
+    python benchmarks/detection.py --checkpoints DATA --seeds 0 1 2
+
+Takes the same models and options as ``benchmarks/defense.py``, runs ``rnp detect`` by
+its public API and defaults, and Neural Cleanse on the same samples, and writes how well
+each tells backdoored models from clean ones (AUROC), how many clean models it calls
+backdoored, and how often it names the right class. Each search is kept, and not
+repeated while code and model stay the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+from defense import find_subjects, group_of, read_options
+from harness.processes import run_all
+from harness.result import write_results
+from harness.verdicts import Found, Search, Searcher
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Search what was not searched yet, then write the tables and their data."""
+    options = read_options(arguments, description=__doc__)
+    work = Path("build/detection").resolve() / group_of(options)
+    searches = [
+        Search(
+            subject=subject,
+            searcher=searcher,
+            samples=options.samples[0],
+            seed=seed,
+            work=work,
+        )
+        for subject in find_subjects(options)
+        for seed in options.seeds
+        for searcher in get_args(Searcher)
+    ]
+    results: list[Found] = []
+    for found in run_all(searches, jobs=options.jobs):
+        results.append(found)
+        print(_line(found), flush=True)
+    only = [options.only] if options.only else []
+    stem = "-".join(["detection", group_of(options), *only])
+    data = options.results / f"{stem}.json"
+    options.results.mkdir(parents=True, exist_ok=True)
+    write_results(data, results)
+    page = render(results)
+    data.with_suffix(".md").write_text(page)
+    print(page)
+
+
+def _line(found: Found) -> str:
+    said = found.level if found.target is None else f"{found.level}, {found.target}"
+    kind = "" if found.kind is None else f"{found.kind} "
+    return (
+        f"{found.subject} {found.searcher} seed {found.seed}: {kind}{said} "
+        f"(true {found.true_target}), score {found.score:.4g}, "
+        f"{found.cpu_seconds:.0f} s of CPU"
+    )
+
+
+def render(results: Sequence[Found]) -> str:
+    """Return the page: a summary of each searcher, then every search."""
+    names = list(dict.fromkeys(found.searcher for found in results))
+    lines = [
+        "| | " + " | ".join(names) + " |",
+        "|---" * (len(names) + 1) + "|",
+    ]
+    for title, figure in (
+        ("AUROC, backdoored against clean", _auroc),
+        ("backdoored models flagged", _caught),
+        ("clean models flagged", _false),
+        ("right class, of single targets", _right),
+        ("seconds of CPU, mean", _seconds),
+    ):
+        cells = [figure([f for f in results if f.searcher == name]) for name in names]
+        lines.append(f"| {title} | " + " | ".join(cells) + " |")
+    rows = [
+        "| model | searcher | seed | verdict | class | true | score | masks |",
+        "|---|---|---|---|---|---|---|---|",
+        *map(_row, results),
+    ]
+    return "\n".join(["# Detection", "", *lines, "", *rows]) + "\n"
+
+
+def _row(found: Found) -> str:
+    verdict = found.level if found.kind is None else f"{found.level}, {found.kind}"
+    if found.outcome != "done":
+        verdict = found.outcome.replace("|", "/")
+    shown = " ".join(f"{norm:.0f}" for norm in found.norms)
+    true = found.true_target if found.true_target is not None else found.attack
+    cells = [
+        found.subject,
+        found.searcher,
+        found.seed,
+        verdict,
+        "–" if found.target is None else found.target,
+        "–" if true is None else true,
+        f"{found.score:.4g}",
+        shown,
+    ]
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def _auroc(results: Sequence[Found]) -> str:
+    bad = [f.score for f in results if f.attack is not None]
+    good = [f.score for f in results if f.attack is None]
+    if not bad or not good:
+        return "–"
+    above = sum((b > g) + 0.5 * (b == g) for b in bad for g in good)
+    return f"{above / (len(bad) * len(good)):.3f}"
+
+
+def _caught(results: Sequence[Found]) -> str:
+    bad = [f for f in results if f.attack is not None]
+    return f"{sum(f.flagged for f in bad)} of {len(bad)}"
+
+
+def _false(results: Sequence[Found]) -> str:
+    good = [f for f in results if f.attack is None]
+    return f"{sum(f.flagged for f in good)} of {len(good)}"
+
+
+def _right(results: Sequence[Found]) -> str:
+    single = [f for f in results if f.true_target is not None]
+    right = sum(f.flagged and f.target == f.true_target for f in single)
+    return f"{right} of {len(single)}"
+
+
+def _seconds(results: Sequence[Found]) -> str:
+    return f"{sum(f.cpu_seconds for f in results) / max(len(results), 1):.0f}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""One search for a backdoor: by the tool, or by Neural Cleanse."""
+
+from __future__ import annotations
+
+import inspect
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from baselines import neural_cleanse
+from pydantic import BaseModel, ConfigDict
+from subjects import Subject
+from subjects.subject import digest_of
+
+from harness.methods import write_images
+from harness.result import write
+from harness.sources import sources_of, tool_sources
+from rnp_cli import RnpError
+from rnp_cli.pipeline.detect import DetectRequest, detect
+
+Searcher = Literal["rnp", "neural-cleanse"]
+CLEANSE_STEPS = 300
+CLASSES = 10
+
+
+class Found(BaseModel):
+    """What one search said. score: the larger, the more suspect."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    subject: str
+    attack: str | None
+    true_target: int | None  # of an attack with one target
+    searcher: Searcher
+    seed: int
+    key: str
+    flagged: bool
+    level: str
+    kind: str | None
+    target: int | None
+    score: float
+    p_value: float | None
+    label_target: int | None
+    norms: tuple[float, ...]
+    seconds: float
+    cpu_seconds: float
+    outcome: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """Which model to search, by what."""
+
+    subject: Subject
+    searcher: Searcher
+    samples: int
+    seed: int
+    work: Path
+
+    @property
+    def file(self) -> Path:
+        """Where the result is kept."""
+        stem = f"{self.subject.name}-{self.samples}-{self.seed}-{self.searcher}"
+        return self.work / f"{stem}.json"
+
+    def key(self) -> str:
+        """Return a digest of all that decides the result but seed and count."""
+        baseline = Path(inspect.getfile(neural_cleanse))
+        ours = self.searcher == "rnp"
+        sources = tool_sources() if ours else sources_of(baseline)
+        return digest_of([*sources, self.subject.digest(), str(CLEANSE_STEPS)])
+
+    def kept(self) -> Found | None:
+        """Return the result of an earlier run of the same code on the same model."""
+        if not self.file.exists():
+            return None
+        found = Found.model_validate_json(self.file.read_text())
+        return found if found.key == self.key() else None
+
+    def died(self, code: int | None) -> Found:
+        """Count a search that died as one that found nothing."""
+        return self._nothing(f"died with exit code {code}", 0, 0)
+
+    def perform(self, threads: int) -> None:
+        """Search and keep; for a process of its own."""
+        torch.set_num_threads(threads)
+        self.work.mkdir(parents=True, exist_ok=True)
+        wall, cpu = time.perf_counter(), time.process_time()
+        found = self._search() if self.searcher == "rnp" else self._cleanse()
+        times = {
+            "seconds": round(time.perf_counter() - wall, 1),
+            "cpu_seconds": round(time.process_time() - cpu, 1),
+        }
+        write(self.file, found.model_copy(update=times))
+
+    def _search(self) -> Found:
+        images = self.file.with_suffix(".clean")
+        try:
+            samples = self.subject.clean_samples(self.samples, self.seed)
+            request = DetectRequest(
+                model=self.subject.file,
+                clean_dir=write_images(samples, images),
+                seed=self.seed,
+                device="cpu",
+            )
+            try:
+                detection = detect(request)
+            except RnpError as error:
+                if "--arch" not in error.hint:
+                    raise
+                arch = self.subject.arch
+                detection = detect(request.model_copy(update={"arch": arch}))
+        except RnpError as error:
+            return self._nothing(f"{error.exit_code.name}: {error.message}", 0, 0)
+        finally:
+            shutil.rmtree(images, ignore_errors=True)
+        verdict, label = detection.verdict, detection.label
+        return self._nothing("done", 0, 0).model_copy(
+            update={
+                "flagged": verdict.level != "none",
+                "level": verdict.level,
+                "kind": verdict.kind,
+                "target": verdict.target,
+                "score": -verdict.p_value + 1e-6 * verdict.index,
+                "p_value": verdict.p_value,
+                "label_target": None if label is None else label.target,
+                "norms": tuple(round(t.norm, 2) for t in detection.triggers),
+            }
+        )
+
+    def _cleanse(self) -> Found:
+        samples = self.subject.clean_samples(self.samples, self.seed)
+        anomaly = neural_cleanse.neural_cleanse(
+            self.subject.network(),
+            samples,
+            classes=CLASSES,
+            steps=CLEANSE_STEPS,
+            seed=self.seed,
+        )
+        return self._nothing("done", 0, 0).model_copy(
+            update={
+                "flagged": anomaly.is_flagged,
+                "level": "strong" if anomaly.is_flagged else "none",
+                "target": anomaly.target if anomaly.is_flagged else None,
+                "score": anomaly.index,
+                "norms": tuple(round(norm, 2) for norm in anomaly.norms),
+            }
+        )
+
+    def _nothing(self, outcome: str, seconds: float, cpu_seconds: float) -> Found:
+        return Found(
+            subject=self.subject.name,
+            attack=self.subject.attack,
+            true_target=self._true_target(),
+            searcher=self.searcher,
+            seed=self.seed,
+            key=self.key(),
+            flagged=False,
+            level="none",
+            kind=None,
+            target=None,
+            score=-1.0,
+            p_value=None,
+            label_target=None,
+            norms=(),
+            seconds=seconds,
+            cpu_seconds=cpu_seconds,
+            outcome=outcome,
+        )
+
+    def _true_target(self) -> int | None:
+        triggered = self.subject.triggered_images()
+        if triggered is None:
+            return None
+        goals = triggered.labels.unique().tolist()
+        return int(goals[0]) if len(goals) == 1 else None
