@@ -2,11 +2,11 @@
 
 The method says that an unlearned model answers triggered images confidently with the
 label that the original gives, and clean ones not. Departures: the paper looks at the
-loss at the end of unlearning; here several models on the way down are asked, each
-weighted by the clean skill that went since the one before, because near the end clean
-images of the target class look triggered, and on some models triggered ones do not. For
-the same reason an image is compared with clean ones of the same predicted class. The
-statistic is the logarithm of the odds of the original's prediction, which, unlike its
+loss at the end of unlearning; here several models on the way down are asked, and the
+one speaks to which the image stands out most, because some backdoors show only at the
+end and others are gone by then. Near the end clean images of the target class keep
+their label as well, so an image is compared with clean ones that the original gives the
+same class. The statistic is the logarithm of the odds of that class, which, unlike its
 probability, does not saturate.
 
 No triggered image has a part in it: location and scale come from the samples that the
@@ -44,19 +44,11 @@ class SampleConfig(BaseModel):
 
 
 @dataclass(frozen=True, eq=False)
-class Stop:
-    """A model on the way down. lost: clean accuracy that went since the stop before."""
-
-    model: nn.Module
-    lost: float
-
-
-@dataclass(frozen=True, eq=False)
 class Exposed:
-    """The way down: its end, and the stops on it; the end is the last of them."""
+    """The way down: its end, and models on it; the last of them is that of the end."""
 
     unlearned: Unlearned
-    stops: tuple[Stop, ...]
+    stops: tuple[nn.Module, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,9 +90,8 @@ def expose(
         listen=listen,
     )
     stops = kept.stops
-    left = kept.accuracy - unlearned.history[-1].clean_accuracy
-    if left > 0:
-        stops.append(Stop(unlearned.model, left))
+    if kept.accuracy > unlearned.history[-1].clean_accuracy:
+        stops.append(unlearned.model)
     return Exposed(unlearned, tuple(stops))
 
 
@@ -109,13 +100,12 @@ class _Kept:
 
     def __init__(self, accuracy: float, *, step: float) -> None:
         self.accuracy = accuracy
-        self.stops: list[Stop] = []
+        self.stops: list[nn.Module] = []
         self._step = step
 
     def watch(self, model: nn.Module, epoch: Epoch) -> None:
-        lost = self.accuracy - epoch.clean_accuracy
-        if lost >= self._step:
-            self.stops.append(Stop(copy.deepcopy(model).requires_grad_(False), lost))
+        if self.accuracy - epoch.clean_accuracy >= self._step:
+            self.stops.append(copy.deepcopy(model).requires_grad_(False))
             self.accuracy = epoch.clean_accuracy
 
 
@@ -123,12 +113,12 @@ class _Kept:
 class SampleDetector:
     """The original model, the stops, and what clean samples look like to them.
 
-    location, scale: of the log-odds, (stop, class). held_out: the scores of the samples
-    held out, sorted.
+    location: of the log-odds, (stop, class). scale: around it, (stop, 1). held_out: the
+    scores of the samples held out, sorted.
     """
 
     original: nn.Module
-    stops: tuple[Stop, ...]
+    stops: tuple[nn.Module, ...]
     location: Tensor
     scale: Tensor
     held_out: Tensor
@@ -154,7 +144,7 @@ class SampleDetector:
 
 def calibrate(
     model: nn.Module,
-    stops: Sequence[Stop],
+    stops: Sequence[nn.Module],
     samples: SplitSamples,
     config: SampleConfig,
 ) -> SampleDetector:
@@ -172,13 +162,13 @@ def calibrate(
 
 
 def _log_odds(
-    model: nn.Module, stops: Sequence[Stop], images: Tensor
+    model: nn.Module, stops: Sequence[nn.Module], images: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return the model's predictions (count,), and each stop's log-odds of them."""
     predicted = logits_of(model, images).argmax(1)[:, None]
     odds = []
     for stop in stops:
-        logits = logits_of(stop.model, images).double()
+        logits = logits_of(stop, images).double()
         own = logits.gather(1, predicted)[:, 0]
         others = logits.scatter(1, predicted, -torch.inf).logsumexp(1)
         odds.append((own - others).cpu())
@@ -188,23 +178,21 @@ def _log_odds(
 def _usual(
     predicted: Tensor, odds: Tensor, classes: int, usual_samples: float
 ) -> tuple[Tensor, Tensor]:
-    """Return location and scale (stop, class), those of few samples drawn to all's.
+    """Return the location (stop, class), that of few samples drawn to all's, and scale.
 
-    predicted: (count,). odds: (stop, count).
+    predicted: (count,). odds: (stop, count). scale: (stop, 1), around the locations.
     """
     member = torch.zeros(len(predicted), classes, dtype=odds.dtype)
     member[torch.arange(len(predicted)), predicted] = 1
     count = member.sum(0) + usual_samples
     mean = odds.mean(1, keepdim=True)
     location = (odds @ member + usual_samples * mean) / count
-    spread = (odds - location[:, predicted]).square()
-    variance = (odds - mean).square().mean(1, keepdim=True)
-    scale = ((spread @ member + usual_samples * variance) / count).sqrt()
+    around = odds - location[:, predicted]
+    scale = around.square().mean(1, keepdim=True).sqrt()
     return location, scale.clamp_min(_LEAST_SCALE)
 
 
 def _scores(detector: SampleDetector, predicted: Tensor, odds: Tensor) -> Tensor:
-    """Standardize by class, and average over the stops."""
-    standard = (odds - detector.location[:, predicted]) / detector.scale[:, predicted]
-    weights = torch.tensor([stop.lost for stop in detector.stops], dtype=odds.dtype)
-    return (weights / weights.sum()) @ standard
+    """Standardize, and take the stop at which an image stands out most."""
+    standard = (odds - detector.location[:, predicted]) / detector.scale
+    return standard.amax(0)

@@ -96,9 +96,9 @@ def _suspects(filtering: Filtering) -> Group:
     if hidden > 0 and filtering.output is None:
         more = f" {hidden:,} more suspects: --output FILE.csv lists every file."
     note = (
-        "Score: how much more the unlearned models keep to the prediction than for "
-        "clean images of that class, in standard deviations. p: the share of held-out "
-        f"clean images with so high a score.{more}"
+        "Score: how far a model on the way down keeps to the prediction, beyond what "
+        "is usual for clean images of that class, in standard deviations. p: the share "
+        f"of held-out clean images with so high a score.{more}"
     )
     return Group(table, Text(note, style="dim"))
 
