@@ -22,7 +22,8 @@ from harness.result import write
 from harness.sources import sources_of, tool_sources
 from rnp_cli import RnpError
 from rnp_cli.defense.samples import Samples
-from rnp_cli.pipeline.filter import FilterRequest, filter_suspects
+from rnp_cli.pipeline.filter import filter_suspects
+from rnp_cli.pipeline.filter_request import FilterRequest
 
 Sorter = Literal["rnp", "strip"]
 RATES = (0.01, 0.05)

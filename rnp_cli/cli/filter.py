@@ -88,7 +88,8 @@ def filter_images(
 
     from rnp_cli.cli import options
     from rnp_cli.cli.progress import StageProgress
-    from rnp_cli.pipeline.filter import FilterRequest, filter_suspects
+    from rnp_cli.pipeline.filter import filter_suspects
+    from rnp_cli.pipeline.filter_request import FilterRequest
     from rnp_cli.report.filtering_terminal import render_filtering
 
     request = FilterRequest(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from rnp_cli.defense.augment import Augmentation
 from rnp_cli.defense.samples import Samples, SplitSamples
 from rnp_cli.defense.score import clean_accuracy
-from rnp_cli.defense.unlearn import UnlearnConfig, Unlearned, _Ascent, unlearn
+from rnp_cli.defense.unlearn import Epoch, UnlearnConfig, Unlearned, _Ascent, unlearn
 from rnp_cli.errors import DefenseFailed, ExitCode
 from rnp_cli.events import Event, StageDone, StageStarted, StepDone
 
@@ -30,6 +30,21 @@ def unlearned(
     return unlearn(
         model, samples, config, augmentation=augmentation, seed=seed, listen=listen
     )
+
+
+def test_each_accepted_epoch_is_shown_with_its_model(
+    skilled: nn.Module, samples: SplitSamples
+) -> None:
+    shown = []
+
+    def watch(model: nn.Module, epoch: Epoch) -> None:
+        shown.append(epoch)
+        assert clean_accuracy(model, samples.holdout) == epoch.clean_accuracy
+
+    config = UnlearnConfig()
+    found = unlearn(skilled, samples, config, augmentation=NONE, seed=0, watch=watch)
+
+    assert tuple(shown) == found.history
 
 
 def is_finite(model: nn.Module) -> bool:
