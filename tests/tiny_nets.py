@@ -112,3 +112,7 @@ def same_state(model: nn.Module, before: dict[str, Tensor]) -> bool:
     return after.keys() == before.keys() and all(
         torch.equal(after[name], tensor) for name, tensor in before.items()
     )
+
+
+def is_finite(model: nn.Module) -> bool:
+    return all(bool(torch.isfinite(t).all()) for t in model.state_dict().values())

@@ -68,6 +68,8 @@ def _entries(
         if isinstance(attack, (AllToAll, SourceSpecific)):
             # Where a crop cuts the patch off, its labels teach nothing but noise.
             chosen = replace(recipe, crop_padding=1)
+        if isinstance(attack, WaNet):  # a warp takes longer to learn
+            chosen = replace(recipe, epochs=recipe.epochs + 2)
         entries.append(
             Entry(
                 name=f"{name}-{network}",
@@ -89,7 +91,7 @@ def _every_attack() -> dict[str, Attack]:
         "wanet": WaNet(target=3, strength=1.5),
         "a-blend": AdaptiveBlend(target=4),
         "trojan": Trojan(target=6),
-        "dynamic": InputAware(target=7),
+        "dynamic": InputAware(target=7, share=0.15, density=0.06, rate=1e-2),
         "awp": Awp(target=8),
         "cl": LabelConsistent(target=9),
         "lira": Lira(target=1),

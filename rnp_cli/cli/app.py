@@ -12,6 +12,7 @@ from rnp_cli.cli.filter import filter_images
 from rnp_cli.cli.inspect import inspect
 from rnp_cli.cli.sanitize import sanitize
 from rnp_cli.cli.scan import scan
+from rnp_cli.cli.trigger import trigger
 
 EXIT_CODES = (
     "Exit codes: 0 done and within policy; 1 the policy failed: the model could not "
@@ -49,6 +50,7 @@ def rnp(
 
 app.command(epilog=EXIT_CODES)(sanitize)
 app.command(epilog=EXIT_CODES)(detect)
+app.command(epilog=EXIT_CODES)(trigger)
 app.command("filter", epilog=EXIT_CODES)(filter_images)
 app.command(epilog=EXIT_CODES)(inspect)
 app.command(epilog=EXIT_CODES)(scan)

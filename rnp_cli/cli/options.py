@@ -22,10 +22,20 @@ def default_output(model: Path) -> Path:
     """Name the sanitized model after the checkpoint, in the working directory."""
     if model.suffix == ".onnx":
         return Path(f"{model.stem}.sanitized.onnx")
+    return Path(f"{_stem(model)}.sanitized.safetensors")
+
+
+def default_folder(model: Path) -> Path:
+    """Name the folder of triggers after the checkpoint, in the working directory."""
+    stem = model.stem if model.suffix == ".onnx" else _stem(model)
+    return Path(f"{stem}.trigger")
+
+
+def _stem(model: Path) -> str:
     stem = Path(model.name)
     while stem.suffix in _SUFFIXES:
         stem = stem.with_suffix("")
-    return Path(f"{stem}.sanitized.safetensors")
+    return str(stem)
 
 
 def numbers(text: str | None, option: str) -> tuple[float, ...] | None:

@@ -19,6 +19,7 @@ from rnp_cli.events import Event, StageDone, StageStarted, StepDone
 
 WORDS = {
     "read": "Read the checkpoint",
+    "read-sibling": "Read the sanitized file",
     "samples": "Load clean samples",
     "unlearn": "Unlearn the clean skill",
     "invert": "Recover triggers",

@@ -36,7 +36,7 @@ def sanitize(
             "--output",
             "-o",
             help="The sanitized model, ending in .safetensors, or in .onnx for an "
-            "ONNX model; the report goes beside it.  [default: "
+            "ONNX model; the report goes beside it.  \\[default: "
             "<stem>.sanitized.safetensors or .onnx in this folder]",
         ),
     ] = None,
@@ -51,7 +51,7 @@ def sanitize(
             min=0,
             max=99,
             rich_help_panel=METHOD,
-            help="Points of clean accuracy that pruning may cost.  [default: 2]",
+            help="Points of clean accuracy that pruning may cost.  \\[default: 2]",
         ),
     ] = None,
     max_samples: MaxSamples = 2000,
@@ -59,8 +59,8 @@ def sanitize(
         Path | None,
         typer.Option(
             rich_help_panel=METHOD,
-            help="TOML file with knobs of the stages: [unlearn], [recover], "
-            "[threshold].",
+            help="TOML file with knobs of the stages, in the tables unlearn, "
+            "recover and threshold.",
         ),
     ] = None,
     device: Device = "auto",

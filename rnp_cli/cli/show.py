@@ -12,6 +12,8 @@ from rich.text import Text
 from rnp_cli.report.plain import plain
 from rnp_cli.report.schema import Report
 from rnp_cli.report.terminal import render
+from rnp_cli.report.triggers import TriggerReport
+from rnp_cli.report.triggers_terminal import render_triggers
 
 
 def show_report(
@@ -25,3 +27,15 @@ def show_report(
     console.print(render(report))
     for path in written:
         console.print(Text(f"Wrote {plain(str(path))}"), soft_wrap=True)
+
+
+def show_triggers(
+    report: TriggerReport, output_format: Literal["table", "json"], folder: Path
+) -> None:
+    """Print what was recovered, and the folder that it is in."""
+    if output_format == "json":
+        sys.stdout.write(report.model_dump_json(indent=2) + "\n")
+        return
+    console = Console()
+    console.print(render_triggers(report))
+    console.print(Text(f"Wrote {plain(str(folder))}"), soft_wrap=True)

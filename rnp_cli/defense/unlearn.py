@@ -3,24 +3,23 @@
 Departures from the authors' code: the stop is measured in eval mode on samples that
 the ascent never saw; there is no learning-rate schedule, instead the rate halves when
 one epoch leaps over the way down or turns NaN (the epoch is taken back), and doubles
-when the accuracy stands still; the floor follows the number of classes.
+when the accuracy stands still; the floor follows the number of classes; one can stop
+half way, for what needs a model that still knows its classes.
 """
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
-from rnp_cli.defense.augment import Augmentation, augment
-from rnp_cli.defense.samples import Samples, SplitSamples
-from rnp_cli.defense.score import clean_accuracy, logits_of
+from rnp_cli.defense.ascent import Ascent
+from rnp_cli.defense.augment import Augmentation
+from rnp_cli.defense.samples import SplitSamples
+from rnp_cli.defense.score import clean_accuracy
 from rnp_cli.errors import DefenseFailed
 from rnp_cli.events import Listener, StageDone, StageStarted, StepDone, ignore
 
@@ -90,15 +89,89 @@ def unlearn(
     watch: is shown the model, which goes on changing, after each accepted epoch.
     Raises DefenseFailed when the floor is not reached.
     """
+    ascent, start, floor = _begin(model, samples, config, augmentation, seed, listen)
+    history: list[Epoch] = []
+    for epoch in _way_down(ascent, samples, config, start, floor):
+        history.append(epoch)
+        accuracy = epoch.clean_accuracy
+        watch(ascent.model, epoch)
+        listen(StepDone(stage=STAGE, step=len(history), clean_accuracy=accuracy))
+    accuracy = history[-1].clean_accuracy if history else start
+    if accuracy > floor:
+        raise _floor_not_reached(start, accuracy, floor, config)
+    return _end(ascent, start, floor, history, listen)
+
+
+def unlearn_half(
+    model: nn.Module,
+    samples: SplitSamples,
+    config: UnlearnConfig,
+    *,
+    augmentation: Augmentation,
+    seed: int,
+    listen: Listener = ignore,
+) -> Unlearned:
+    """Return the last copy of ``model`` on the way that has half its skill left.
+
+    Its accuracy is above the middle between the start and the floor that ``unlearn``
+    goes to, which the next epoch went below. ``floor`` of the result is that middle.
+    Raises DefenseFailed when the middle is not reached.
+    """
+    ascent, start, floor = _begin(model, samples, config, augmentation, seed, listen)
+    middle = (start + floor) / 2
+    history: list[Epoch] = []
+    for epoch in _way_down(ascent, samples, config, start, floor):
+        accuracy = epoch.clean_accuracy
+        if accuracy <= middle:
+            ascent.go_back()
+            return _end(ascent, start, middle, history, listen)
+        history.append(epoch)
+        listen(StepDone(stage=STAGE, step=len(history), clean_accuracy=accuracy))
+    accuracy = history[-1].clean_accuracy if history else start
+    raise _floor_not_reached(start, accuracy, middle, config)
+
+
+def _begin(
+    model: nn.Module,
+    samples: SplitSamples,
+    config: UnlearnConfig,
+    augmentation: Augmentation,
+    seed: int,
+    listen: Listener,
+) -> tuple[Ascent, float, float]:
+    """Return the ascent, the clean accuracy that it starts from, and its floor."""
     chance = 1 / samples.num_classes
     floor = chance + config.floor_above_chance * (1 - chance)
     listen(StageStarted(stage=STAGE, total=config.max_epochs))
-    ascent = _Ascent(model, config, augmentation, seed)
-    start = accuracy = clean_accuracy(model, samples.holdout)
+    ascent = Ascent(
+        model,
+        augmentation,
+        learning_rate=config.learning_rate,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+        batch_size=config.batch_size,
+        seed=seed,
+    )
+    start = clean_accuracy(model, samples.holdout)
     if start - floor < config.floor_above_chance * (1 - chance):
         raise _too_little_skill(start, floor, len(samples.holdout))
+    return ascent, start, floor
+
+
+def _way_down(
+    ascent: Ascent,
+    samples: SplitSamples,
+    config: UnlearnConfig,
+    start: float,
+    floor: float,
+) -> Iterator[Epoch]:
+    """Yield each epoch that is sound and no leap, down to the floor if it is reached.
+
+    The ascent can still go back behind an epoch until the next one is asked for.
+    """
     # Of a small holdout one image alone may be half the way.
     longest = max(config.longest_drop * (start - floor), 2 / len(samples.holdout))
+    accuracy = start
     history: list[Epoch] = []
     for _ in range(config.max_epochs):
         if accuracy <= floor:
@@ -112,91 +185,21 @@ def unlearn(
             continue
         accuracy = reached
         history.append(Epoch(accuracy, loss, ascent.rate, mistaken))
+        yield history[-1]
         ascent.keep(faster=_stands_still(history, start - floor))
-        watch(ascent.model, history[-1])
-        listen(StepDone(stage=STAGE, step=len(history), clean_accuracy=accuracy))
-    if accuracy > floor:
-        raise _floor_not_reached(start, accuracy, floor, config)
+
+
+def _end(
+    ascent: Ascent,
+    start: float,
+    floor: float,
+    history: list[Epoch],
+    listen: Listener,
+) -> Unlearned:
+    accuracy = history[-1].clean_accuracy if history else start
     summary = f"clean accuracy {start:.1%} to {accuracy:.1%} in {len(history)} epochs"
     listen(StageDone(stage=STAGE, summary=summary))
     return Unlearned(ascent.model, floor, tuple(history), ascent.backoffs)
-
-
-class _Ascent:
-    """The model on its way up the loss, with the last accepted epoch to go back to."""
-
-    def __init__(
-        self,
-        model: nn.Module,
-        config: UnlearnConfig,
-        augmentation: Augmentation,
-        seed: int,
-    ) -> None:
-        self.model = copy.deepcopy(model).requires_grad_(True)
-        self.backoffs = 0
-        self._config = config
-        self._augmentation = augmentation
-        self._generator = torch.Generator().manual_seed(seed)
-        self._optimizer = torch.optim.SGD(
-            self.model.parameters(),
-            lr=config.learning_rate,
-            momentum=config.momentum,
-            weight_decay=config.weight_decay,
-        )
-        self._remember()
-
-    @property
-    def rate(self) -> float:
-        return float(self._optimizer.param_groups[0]["lr"])
-
-    def epoch(self, samples: Samples) -> float:
-        """One pass of ascent; return the mean cross-entropy, which may be NaN."""
-        self.model.train()
-        losses = []
-        for batch in samples.batches(self._config.batch_size, self._generator):
-            images = augment(batch.images, self._augmentation, self._generator)
-            loss = F.cross_entropy(self.model(images), batch.labels)
-            self._optimizer.zero_grad()
-            (-loss).backward()
-            self._optimizer.step()
-            losses.append(loss.detach())
-        self.model.eval()
-        return torch.stack(losses).mean().item()
-
-    def measure(self, samples: Samples) -> tuple[float, tuple[int, ...]]:
-        """Clean accuracy, and the wrong predictions by class.
-
-        NaN where the last step has spoiled weights or logits.
-        """
-        logits = logits_of(self.model, samples.images)
-        for tensor in (*self.model.state_dict().values(), logits):
-            if not bool(torch.isfinite(tensor).all()):
-                return math.nan, ()
-        predicted = logits.argmax(1)
-        right = predicted == samples.labels
-        wrong = torch.bincount(predicted[~right], minlength=logits.shape[1])
-        return right.float().mean().item(), tuple(wrong.tolist())
-
-    def take_back(self) -> None:
-        """Undo the epoch and go on at half the rate."""
-        rate = self.rate / 2
-        self.model.load_state_dict(self._weights)
-        self._optimizer.load_state_dict(copy.deepcopy(self._momentum))
-        self._set_rate(rate)
-        self.backoffs += 1
-
-    def keep(self, *, faster: bool) -> None:
-        """Accept the epoch."""
-        if faster:
-            self._set_rate(self.rate * 2)
-        self._remember()
-
-    def _set_rate(self, rate: float) -> None:
-        self._optimizer.param_groups[0]["lr"] = rate
-
-    def _remember(self) -> None:
-        self._weights = copy.deepcopy(self.model.state_dict())
-        self._momentum = copy.deepcopy(self._optimizer.state_dict())
 
 
 def _stands_still(history: list[Epoch], way: float) -> bool:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -103,6 +103,23 @@ def invert_triggers(
     summary = f"the smallest mask, {smallest.norm:.1f} pixels, leads to {goal}"
     listen(StageDone(stage=STAGE, summary=summary))
     return tuple(found)
+
+
+def estimated_success(
+    model: nn.Module, trigger: RecoveredTrigger, samples: Samples
+) -> float:
+    """Return the share of clean samples that a recovered trigger turns on a model.
+
+    Samples of the target do not count; 0 where no trigger was found. Without a target,
+    samples that the model gets wrong anyway are turned, too.
+    """
+    if not trigger.found:
+        return 0.0
+    chosen = samples.take(_others(samples.labels, trigger.target))
+    predicted = logits_of(model, trigger.stamp(chosen.images)).argmax(1)
+    if trigger.target is None:
+        return (predicted != chosen.labels).float().mean().item()
+    return (predicted == trigger.target).float().mean().item()
 
 
 class _Search:
@@ -191,22 +208,17 @@ class _Search:
         return torch.stack(losses), torch.stack(turned)
 
     def _trigger(self, row: int, holdout: Samples) -> RecoveredTrigger:
-        target = self._targets[row]
-        mask, pattern = self._best_mask[row], self._best_pattern[row]
-        found = bool(torch.isfinite(self._norm[row]))
-        chosen = holdout.take(_others(holdout.labels, target))
-        predicted = logits_of(
-            self._model, (1 - mask) * chosen.images + mask * pattern
-        ).argmax(1)
-        turned = predicted != chosen.labels if target is None else predicted == target
-        return RecoveredTrigger(
-            target=target,
-            mask=mask.cpu(),
-            pattern=pattern.cpu(),
+        mask = self._best_mask[row].cpu()
+        trigger = RecoveredTrigger(
+            target=self._targets[row],
+            mask=mask,
+            pattern=self._best_pattern[row].cpu(),
             norm=float(mask.sum()),
-            success=turned.float().mean().item() if found else 0.0,
-            found=found,
+            success=0.0,
+            found=bool(torch.isfinite(self._norm[row])),
         )
+        success = estimated_success(self._model, trigger, holdout)
+        return replace(trigger, success=success)
 
 
 def _others(labels: Tensor, target: int | None) -> Tensor:

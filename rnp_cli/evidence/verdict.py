@@ -75,16 +75,15 @@ def judge(
     A class for which no trigger was found says nothing about how small a mask can be,
     and is left out.
     """
-    targeted = [t for t in triggers if t.target is not None and t.found]
-    if len(targeted) < _LEAST_FOUND:
+    targets, masks = _log_masks(triggers)
+    if len(masks) < _LEAST_FOUND:
         return Verdict("none", None, None, 0.0, 1.0, None, 1.0)
-    masks = torch.tensor([trigger.norm for trigger in targeted]).double().log()
     indices, spreads = _indices(masks, config)
     best = int(indices.argmax())
-    target, index = targeted[best].target, float(indices[best])
+    target, index = targets[best], float(indices[best])
     null = _null(len(masks), float(spreads[best]), config, seed)
     p_one = _tail(null, index)
-    p_label = None if label is None or target is None else _place(label, target)
+    p_label = None if label is None else _place(label, target)
     p_both = p_one if p_label is None else _fisher(p_one, p_label)
     one = Verdict(
         level=_level(p_both, config),
@@ -100,6 +99,26 @@ def judge(
     if chosen.level == "none":
         return Verdict("none", None, None, index, p_one, p_label, chosen.p_value)
     return chosen
+
+
+def anomaly_indices(
+    triggers: Sequence[RecoveredTrigger], config: VerdictConfig
+) -> dict[int, float]:
+    """Return by class how far its mask lies below the others, in their spread.
+
+    Only of classes for which a trigger was found; of none where fewer than two were.
+    """
+    targets, masks = _log_masks(triggers)
+    if len(masks) < _LEAST_FOUND:
+        return {}
+    return dict(zip(targets, _indices(masks, config)[0].tolist(), strict=True))
+
+
+def _log_masks(triggers: Sequence[RecoveredTrigger]) -> tuple[list[int], Tensor]:
+    """Return the classes with a trigger, and the logarithms of their masks (class,)."""
+    found = [(t.target, t.norm) for t in triggers if t.target is not None and t.found]
+    masks = torch.tensor([norm for _, norm in found]).double().log()
+    return [target for target, _ in found], masks
 
 
 def _every_class(

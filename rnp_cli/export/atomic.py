@@ -15,20 +15,41 @@ from rnp_cli.errors import OutputExists, RnpError, UsageError
 def check_writable(paths: tuple[Path, ...], *, force: bool) -> None:
     """Refuse before the work what would fail after it."""
     for path in paths:
-        if not path.parent.is_dir():
-            raise UsageError(
-                f"The folder {path.parent} does not exist.",
-                hint="Create it, or choose another place with --output.",
-            )
+        check_parent(path)
         if path.is_dir():
             raise UsageError(f"{path} is a folder.", hint="Name a file.")
-        if not os.access(path.parent, os.W_OK):
-            raise UsageError(
-                f"The folder {path.parent} cannot be written to.",
-                hint="Choose another place with --output.",
-            )
         if not force and os.path.lexists(path):
-            raise _exists(path)
+            raise already_there(path)
+
+
+def check_parent(path: Path) -> None:
+    """Raise UsageError where nothing can be put beside ``path``."""
+    if not path.parent.is_dir():
+        raise UsageError(
+            f"The folder {path.parent} does not exist.",
+            hint="Create it, or choose another place with --output.",
+        )
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(
+            f"The folder {path.parent} cannot be written to.",
+            hint="Choose another place with --output.",
+        )
+
+
+def already_there(path: Path) -> OutputExists:
+    """Return the error for an output whose name is taken."""
+    return OutputExists(
+        f"{path} is already there.",
+        hint="Choose another name with --output, or replace it with --force.",
+    )
+
+
+def not_written(error: OSError) -> RnpError:
+    """Return the error for what the system refuses, as when the disk is full."""
+    return RnpError(
+        f"The output could not be written: {error.strerror or error}.",
+        hint="Make room or choose another place with --output, and run again.",
+    )
 
 
 def write_all(contents: Mapping[Path, bytes], *, force: bool) -> None:
@@ -62,7 +83,7 @@ def writing(path: Path, *, force: bool) -> Iterator[Callable[[str], None]]:
             with _told():
                 _finish(file)
         with _told():
-            temporary.chmod(0o666 & ~_umask())
+            temporary.chmod(0o666 & ~umask())
             if force:
                 temporary.replace(path)
             else:
@@ -77,10 +98,7 @@ def _told() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise RnpError(
-            f"The output could not be written: {error.strerror or error}.",
-            hint="Make room or choose another place with --output, and run again.",
-        ) from error
+        raise not_written(error) from error
 
 
 def _write_all(contents: Mapping[Path, bytes], *, force: bool) -> None:
@@ -109,12 +127,12 @@ def _place(temporary: Path, path: Path) -> None:
     try:
         os.link(temporary, path)
     except FileExistsError as error:
-        raise _exists(path) from error
+        raise already_there(path) from error
     except OSError:  # a file system without hard links
         try:
             path.touch(exist_ok=False)
         except FileExistsError as error:
-            raise _exists(path) from error
+            raise already_there(path) from error
         temporary.replace(path)
 
 
@@ -125,7 +143,7 @@ def _beside(path: Path, content: bytes) -> Path:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             _finish(file)
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(0o666 & ~umask())
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -137,14 +155,8 @@ def _finish(file: BinaryIO) -> None:
     os.fsync(file.fileno())
 
 
-def _umask() -> int:
+def umask() -> int:
+    """Return the permissions that new files do not get."""
     current = os.umask(0o077)
     os.umask(current)
     return current
-
-
-def _exists(path: Path) -> OutputExists:
-    return OutputExists(
-        f"{path} is already there.",
-        hint="Choose another name with --output, or replace it with --force.",
-    )

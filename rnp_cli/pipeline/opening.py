@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
 
 from rnp_cli.architectures import Architecture, identify_all, load
 from rnp_cli.checkpoints import Checkpoint, read_checkpoint
+from rnp_cli.data.classifier import Classifier
 from rnp_cli.data.load import CleanSamples, load_clean_samples
 from rnp_cli.data.shapes import Known
 from rnp_cli.device import choose_device
+from rnp_cli.errors import InputRefused
 from rnp_cli.events import Listener, StageDone, StageStarted
 from rnp_cli.pipeline.request import ModelRequest
+from rnp_cli.report.plain import plain
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +38,14 @@ class OpenedModel:
     checkpoint: Checkpoint
     architecture: Architecture
     clean: CleanSamples
+
+
+@dataclass(frozen=True, eq=False)
+class Sibling:
+    """Another checkpoint of the same network, ready for the same clean samples."""
+
+    checkpoint: Checkpoint
+    classifier: Classifier
 
 
 def read_model(request: ModelRequest, listen: Listener) -> ReadModel:
@@ -71,6 +83,27 @@ def with_samples(
     )
     listen(StageDone(stage="samples", summary=_summary(clean)))
     return OpenedModel(read.checkpoint, read.readings[clean.reading], clean)
+
+
+def read_sibling(path: Path, opened: OpenedModel, listen: Listener) -> Sibling:
+    """Read other weights of a network that is open, inertly, to be fed as it is.
+
+    Raises InputRefused where its tensors have other names or shapes.
+    """
+    listen(StageStarted(stage="read-sibling"))
+    checkpoint = read_checkpoint(path)
+    try:
+        network = load(opened.architecture, checkpoint.state_dict)
+    except InputRefused as refusal:
+        raise InputRefused(
+            f"{plain(path.name)} is not of the network that the model is. "
+            f"{refusal.message}",
+            hint="Give a file that was made from this model, with its tensor names.",
+        ) from refusal
+    device = opened.clean.samples.images.device
+    classifier = Classifier(network, opened.clean.spec).to(device).eval()
+    listen(StageDone(stage="read-sibling", summary=opened.architecture.name))
+    return Sibling(checkpoint, classifier)
 
 
 def _declared_size(checkpoint: Checkpoint) -> tuple[int, int] | None:

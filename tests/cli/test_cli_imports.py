@@ -26,7 +26,9 @@ def run(code: str, *args: object, cwd: Path) -> str:
     return ended.stdout
 
 
-@pytest.mark.parametrize("args", [["--help"], ["--version"], ["sanitize", "--help"]])
+@pytest.mark.parametrize(
+    "args", [["--help"], ["--version"], ["sanitize", "--help"], ["trigger", "--help"]]
+)
 def test_help_needs_no_torch(args: list[str], tmp_path: Path) -> None:
     out = run(RUN, *args, cwd=tmp_path)
 

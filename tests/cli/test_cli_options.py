@@ -24,6 +24,11 @@ def test_the_output_is_named_after_the_checkpoint(model: str, output: str) -> No
     assert options.default_output(Path(model)) == Path(output)
 
 
+@pytest.mark.parametrize("model", ["model.pth.tar", "some/where/model.onnx", "model"])
+def test_the_folder_of_triggers_is_named_after_the_checkpoint(model: str) -> None:
+    assert options.default_folder(Path(model)) == Path("model.trigger")
+
+
 def test_numbers_are_read() -> None:
     assert options.numbers(None, "--mean") is None
     assert options.numbers("0.5", "--mean") == (0.5,)

@@ -4,13 +4,19 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_nets import same_state, snapshot
+from tiny_nets import is_finite, same_state, snapshot
 from torch import Tensor, nn
 
 from rnp_cli.defense.augment import Augmentation
 from rnp_cli.defense.samples import Samples, SplitSamples
 from rnp_cli.defense.score import clean_accuracy
-from rnp_cli.defense.unlearn import Epoch, UnlearnConfig, Unlearned, _Ascent, unlearn
+from rnp_cli.defense.unlearn import (
+    Epoch,
+    UnlearnConfig,
+    Unlearned,
+    unlearn,
+    unlearn_half,
+)
 from rnp_cli.errors import DefenseFailed, ExitCode
 from rnp_cli.events import Event, StageDone, StageStarted, StepDone
 
@@ -45,10 +51,6 @@ def test_each_accepted_epoch_is_shown_with_its_model(
     found = unlearn(skilled, samples, config, augmentation=NONE, seed=0, watch=watch)
 
     assert tuple(shown) == found.history
-
-
-def is_finite(model: nn.Module) -> bool:
-    return all(bool(torch.isfinite(t).all()) for t in model.state_dict().values())
 
 
 def test_clean_accuracy_falls_to_the_floor(
@@ -169,27 +171,6 @@ def test_every_accepted_epoch_is_announced(
     assert isinstance(heard[-1], StageDone)
 
 
-def test_what_is_taken_back_does_not_come_again(
-    skilled: nn.Module, samples: SplitSamples
-) -> None:
-    ascent = _Ascent(skilled, UnlearnConfig(learning_rate=0.001), NONE, 0)
-    ascent.epoch(samples.fit)
-    ascent.keep(faster=False)
-    kept = snapshot(ascent.model)
-
-    rates = []
-    for _ in range(2):
-        spoiled = Samples(samples.fit.images * float("nan"), samples.fit.labels)
-        ascent.epoch(spoiled)
-        ascent.take_back()
-        assert same_state(ascent.model, kept)
-        rates.append(ascent.rate)
-    ascent.epoch(samples.fit)
-
-    assert rates == [0.0005, 0.00025]
-    assert is_finite(ascent.model)
-
-
 def test_a_holdout_without_skill_tells_nothing(
     skilled: nn.Module, samples: SplitSamples
 ) -> None:
@@ -209,3 +190,39 @@ def test_one_image_of_a_tiny_holdout_is_no_leap(
     found = unlearned(skilled, SplitSamples(samples.fit, tiny, 4))
 
     assert found.backoffs < UnlearnConfig().max_backoffs
+
+
+def test_half_way_down_is_above_the_middle_and_no_epoch_more(
+    skilled: nn.Module, samples: SplitSamples
+) -> None:
+    start, before = clean_accuracy(skilled, samples.holdout), snapshot(skilled)
+    whole = unlearned(skilled, samples)
+    heard: list[Event] = []
+
+    half = unlearn_half(
+        skilled,
+        samples,
+        UnlearnConfig(),
+        augmentation=NONE,
+        seed=0,
+        listen=heard.append,
+    )
+
+    middle = (start + whole.floor) / 2
+    epochs = len(half.history)
+    accuracy = half.history[-1].clean_accuracy if epochs else start
+    assert half.floor == pytest.approx(middle)
+    assert half.history == whole.history[:epochs]
+    assert accuracy > middle >= whole.history[epochs].clean_accuracy
+    assert clean_accuracy(half.model, samples.holdout) == accuracy
+    assert isinstance(heard[-1], StageDone)
+    assert same_state(skilled, before)
+
+
+def test_a_middle_out_of_reach_is_a_failure(
+    skilled: nn.Module, samples: SplitSamples
+) -> None:
+    slow = UnlearnConfig(learning_rate=1e-9, max_epochs=2)
+
+    with pytest.raises(DefenseFailed, match="did not reach its floor"):
+        unlearn_half(skilled, samples, slow, augmentation=NONE, seed=0)

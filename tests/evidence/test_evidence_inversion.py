@@ -6,7 +6,12 @@ from tiny_nets import CORNERS, corners
 from torch import Tensor, nn
 
 from rnp_cli.defense.samples import SplitSamples
-from rnp_cli.evidence.inversion import InversionConfig, invert_triggers
+from rnp_cli.evidence.inversion import (
+    InversionConfig,
+    RecoveredTrigger,
+    estimated_success,
+    invert_triggers,
+)
 
 ROW, LEFT, RIGHT = 1, 5, 6  # where the backdoors below look
 QUICK = InversionConfig(steps=100)
@@ -99,3 +104,16 @@ def test_groups_give_every_target_its_trigger(samples: SplitSamples) -> None:
 
 def test_same_seed_same_triggers(samples: SplitSamples) -> None:
     assert norms(Corners(target=1), samples) == norms(Corners(target=1), samples)
+
+
+def test_success_is_estimated_on_any_model(samples: SplitSamples) -> None:
+    (found,) = invert_triggers(Corners(target=2), samples, QUICK, targets=[2], seed=0)
+    holdout = samples.holdout
+    assert estimated_success(Corners(target=2), found, holdout) == found.success
+    assert estimated_success(Corners(), found, holdout) < 0.1
+
+
+def test_what_was_not_found_has_no_success(samples: SplitSamples) -> None:
+    ones = torch.ones(1, 8, 8)
+    nothing = RecoveredTrigger(2, ones, ones, 64.0, 0.0, found=False)
+    assert estimated_success(Corners(target=2), nothing, samples.holdout) == 0

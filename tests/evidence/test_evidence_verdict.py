@@ -7,7 +7,12 @@ import torch
 
 from rnp_cli.evidence.inversion import RecoveredTrigger
 from rnp_cli.evidence.label import LabelEvidence
-from rnp_cli.evidence.verdict import Verdict, VerdictConfig, judge
+from rnp_cli.evidence.verdict import (
+    Verdict,
+    VerdictConfig,
+    anomaly_indices,
+    judge,
+)
 
 NEVER = float("inf")
 CLEAN = [91, 77, 94, 111, 88, 110, 61, 65, 119, 88]  # a real clean model's masks
@@ -91,3 +96,16 @@ def test_chance_is_seldom_called_evidence() -> None:
     levels = [verdict(row.exp().tolist()).level for row in logs]
     assert levels.count("none") > 180
     assert levels.count("strong") <= 2
+
+
+def test_every_class_has_the_index_that_the_verdict_weighs() -> None:
+    masks = with_mask(4, 6)
+    masks[9] = NEVER
+    triggers = [trigger(target, norm) for target, norm in enumerate(masks)]
+
+    indices = anomaly_indices([*triggers, trigger(None, 3)], VerdictConfig())
+
+    assert set(indices) == set(range(9))
+    assert max(indices, key=indices.__getitem__) == 4
+    assert indices[4] == verdict(masks).index
+    assert anomaly_indices(triggers[:1], VerdictConfig()) == {}

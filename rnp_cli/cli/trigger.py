@@ -1,0 +1,109 @@
+"""``rnp trigger``: recover the smallest trigger for each class, as pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from rnp_cli.cli.guard import guarded
+from rnp_cli.cli.parameters import (
+    METHOD,
+    Arch,
+    CleanDir,
+    Device,
+    InputSize,
+    Labels,
+    MaxSamples,
+    Mean,
+    ModelFile,
+    ReportFormat,
+    Seed,
+    Std,
+    ValueRange,
+)
+
+
+@guarded
+def trigger(
+    model: ModelFile,
+    clean_dir: CleanDir,
+    target: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=0,
+            help="A class to look at; may be given several times. Without it: all "
+            "of them, and any class but the true one.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="A new folder for the pictures and triggers.json; without it: "
+            "<stem>.trigger in this folder.",
+        ),
+    ] = None,
+    sanitized: Annotated[
+        Path | None,
+        typer.Option(help="A sanitized file of MODEL to try the triggers on, too."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the folder of an earlier run.")
+    ] = False,
+    arch: Arch = None,
+    labels: Labels = "folder",
+    on: Annotated[
+        Literal["original", "unlearned"],
+        typer.Option(
+            rich_help_panel=METHOD,
+            help="Search on the model as it is, or on a copy that has unlearned half "
+            "of its clean skill.",
+        ),
+    ] = "original",
+    max_samples: MaxSamples = 2000,
+    device: Device = "auto",
+    seed: Seed = 0,
+    input_size: InputSize = None,
+    value_range: ValueRange = None,
+    mean: Mean = None,
+    std: Std = None,
+    output_format: ReportFormat = "table",
+) -> None:
+    """Recover the smallest pattern that turns clean images to each class of MODEL.
+
+    Writes each one and its mask as PNG, a sheet that shows clean images with the
+    smallest ones on them, and their estimated attack success rate, on a sanitized file
+    as well where one is given. Nothing in MODEL is executed.
+
+    Example: rnp trigger model.pt --clean-dir data/ --target 7
+    """
+    from rnp_cli.cli import options
+    from rnp_cli.cli.progress import StageProgress
+    from rnp_cli.cli.show import show_triggers
+    from rnp_cli.pipeline.trigger import TriggerRequest, recover_triggers
+
+    folder = output or options.default_folder(model)
+    request = TriggerRequest(
+        model=model,
+        clean_dir=clean_dir,
+        targets=tuple(target or ()),
+        on=on,
+        sanitized=sanitized,
+        output=folder,
+        force=force,
+        arch=arch,
+        labels=labels,
+        max_samples=max_samples,
+        input_size=options.image_size(input_size),
+        mean=options.numbers(mean, "--mean"),
+        std=options.numbers(std, "--std"),
+        value_range=options.pair(value_range, "--range"),
+        device=device,
+        seed=seed,
+    )
+    with StageProgress() as progress:
+        report = recover_triggers(request, listen=progress)
+    show_triggers(report, output_format, folder)

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from rnp_cli.report.schema import Accuracy
+from rnp_cli.report.triggers import RecoveredInfo, SanitizedInfo, TriggerReport
+from rnp_cli.report.triggers_terminal import render_triggers
+
+Rendered = Callable[..., str]
+
+
+def recovered(target: int | None, norm: float, **changes: Any) -> RecoveredInfo:
+    parts: dict[str, Any] = {
+        "target": target,
+        "found": True,
+        "norm": norm,
+        "index": None if target is None else 3 - norm / 10,
+        "images": 100,
+        "success_where_found": 0.99,
+        "estimated_success": 0.96,
+        "estimated_success_sanitized": 0.03,
+        "files": (f"class-{target}.trigger.png", f"class-{target}.mask.png"),
+    }
+    return RecoveredInfo(**(parts | changes))
+
+
+@pytest.fixture
+def make_triggers(make_report: Any) -> Callable[..., TriggerReport]:
+    """What a small run recovered; ``changes`` replace whole parts of it."""
+    report = make_report()
+
+    def make(**changes: Any) -> TriggerReport:
+        parts = {
+            "tool_version": report.tool_version,
+            "torch_version": report.torch_version,
+            "device": report.device,
+            "seed": report.seed,
+            "inverted_on": "original",
+            "model": report.model,
+            "sanitized": SanitizedInfo(
+                file="model.sanitized.safetensors",
+                sha256="cd" * 32,
+                format="safetensors",
+                findings=(),
+                accuracy=Accuracy.of(0.926, 500),
+            ),
+            "input": report.input,
+            "samples": report.samples,
+            "accuracy": report.accuracy_before,
+            "unlearn": None,
+            "triggers": (
+                recovered(0, 40.0),
+                recovered(1, 4.2),
+                recovered(2, 1024.0, found=False, index=None),
+                recovered(None, 37.5),
+            ),
+            "not_checked": ("Triggers that warp an image.",),
+            "settings": {"inversion": {"steps": 140}},
+            "run": report.run,
+        }
+        return TriggerReport(**(parts | changes))
+
+    return make
+
+
+def test_recovered_triggers(
+    make_triggers: Any, rendered: Rendered, check_golden: Callable[[str, str], None]
+) -> None:
+    check_golden("triggers.txt", rendered(render_triggers(make_triggers())))
+
+
+def test_without_a_sanitized_file_nothing_is_said_of_it(
+    make_triggers: Any, rendered: Rendered
+) -> None:
+    alone = recovered(1, 4.2, estimated_success_sanitized=None)
+    text = rendered(render_triggers(make_triggers(sanitized=None, triggers=(alone,))))
+    assert "anitized" not in text
+    assert "estimated 96%" in text
+
+
+def test_what_it_was_inverted_on_is_told(
+    make_triggers: Any, make_report: Any, rendered: Rendered
+) -> None:
+    half = make_triggers(inverted_on="unlearned", unlearn=make_report().unlearn)
+    text = rendered(render_triggers(half))
+    assert "half way down, 30.0% on the holdout" in text
+    assert "On the copy" in text
+    assert "99%" in text
+
+
+def test_nothing_found_is_no_trigger(make_triggers: Any, rendered: Rendered) -> None:
+    none = recovered(1, 1024.0, found=False, index=None, estimated_success=0.0)
+    text = rendered(render_triggers(make_triggers(triggers=(none,))))
+    assert "No pattern was found" in text
+    assert "1024" not in text
+
+
+def test_only_the_smallest_are_listed(make_triggers: Any, rendered: Rendered) -> None:
+    many = tuple(recovered(target, 10.0 + target) for target in range(20))
+    text = " ".join(rendered(render_triggers(make_triggers(triggers=many))).split())
+    assert "class 14" in text
+    assert "class 15" not in text
+    assert "5 more are in the JSON" in text
