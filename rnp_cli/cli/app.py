@@ -8,6 +8,7 @@ import typer
 
 from rnp_cli._version import __version__
 from rnp_cli.cli.detect import detect
+from rnp_cli.cli.filter import filter_images
 from rnp_cli.cli.inspect import inspect
 from rnp_cli.cli.sanitize import sanitize
 from rnp_cli.cli.scan import scan
@@ -50,5 +51,6 @@ def rnp(
 app.command(epilog=EXIT_CODES)(sanitize)
 app.command(epilog=EXIT_CODES)(detect)
 app.command(epilog=EXIT_CODES)(trigger)
+app.command("filter", epilog=EXIT_CODES)(filter_images)
 app.command(epilog=EXIT_CODES)(inspect)
 app.command(epilog=EXIT_CODES)(scan)

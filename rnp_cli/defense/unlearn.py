@@ -10,7 +10,7 @@ half way, for what needs a model that still knows its classes.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -67,6 +67,13 @@ class Unlearned:
     backoffs: int
 
 
+Watcher = Callable[[nn.Module, Epoch], None]
+
+
+def look_away(model: nn.Module, epoch: Epoch) -> None:
+    """Watch nothing."""
+
+
 def unlearn(
     model: nn.Module,
     samples: SplitSamples,
@@ -74,10 +81,12 @@ def unlearn(
     *,
     augmentation: Augmentation,
     seed: int,
+    watch: Watcher = look_away,
     listen: Listener = ignore,
 ) -> Unlearned:
     """Return a copy of ``model`` without its clean skill.
 
+    watch: is shown the model, which goes on changing, after each accepted epoch.
     Raises DefenseFailed when the floor is not reached.
     """
     ascent, start, floor = _begin(model, samples, config, augmentation, seed, listen)
@@ -85,6 +94,7 @@ def unlearn(
     for epoch in _way_down(ascent, samples, config, start, floor):
         history.append(epoch)
         accuracy = epoch.clean_accuracy
+        watch(ascent.model, epoch)
         listen(StepDone(stage=STAGE, step=len(history), clean_accuracy=accuracy))
     accuracy = history[-1].clean_accuracy if history else start
     if accuracy > floor:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from rnp_cli.errors import OutputExists, RnpError, UsageError
 
@@ -57,8 +59,44 @@ def write_all(contents: Mapping[Path, bytes], *, force: bool) -> None:
     Raises OutputExists when one has appeared meanwhile and ``force`` is not given, and
     RnpError when the system refuses, as when the disk is full.
     """
-    try:
+    with _told():
         _write_all(contents, force=force)
+
+
+@contextmanager
+def writing(path: Path, *, force: bool) -> Iterator[Callable[[str], None]]:
+    """Give a function that adds text to a file, which is there after the block.
+
+    A block that ends in an exception leaves nothing. Raises what ``write_all`` raises.
+    """
+    with _told():
+        handle, name = tempfile.mkstemp(prefix=".rnp-", suffix=".tmp", dir=path.parent)
+    temporary = Path(name)
+
+    def write(text: str) -> None:
+        with _told():
+            file.write(text.encode("utf-8", "backslashreplace"))
+
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield write
+            with _told():
+                _finish(file)
+        with _told():
+            temporary.chmod(0o666 & ~umask())
+            if force:
+                temporary.replace(path)
+            else:
+                _place(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn a refusal of the system into an error for the user."""
+    try:
+        yield
     except OSError as error:
         raise not_written(error) from error
 
@@ -104,13 +142,17 @@ def _beside(path: Path, content: bytes) -> Path:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(handle)
+            _finish(file)
         temporary.chmod(0o666 & ~umask())
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     return temporary
+
+
+def _finish(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def umask() -> int:

@@ -11,6 +11,7 @@ from rnp_cli.defense.augment import Augmentation
 from rnp_cli.defense.samples import Samples, SplitSamples
 from rnp_cli.defense.score import clean_accuracy
 from rnp_cli.defense.unlearn import (
+    Epoch,
     UnlearnConfig,
     Unlearned,
     unlearn,
@@ -35,6 +36,21 @@ def unlearned(
     return unlearn(
         model, samples, config, augmentation=augmentation, seed=seed, listen=listen
     )
+
+
+def test_each_accepted_epoch_is_shown_with_its_model(
+    skilled: nn.Module, samples: SplitSamples
+) -> None:
+    shown = []
+
+    def watch(model: nn.Module, epoch: Epoch) -> None:
+        shown.append(epoch)
+        assert clean_accuracy(model, samples.holdout) == epoch.clean_accuracy
+
+    config = UnlearnConfig()
+    found = unlearn(skilled, samples, config, augmentation=NONE, seed=0, watch=watch)
+
+    assert tuple(shown) == found.history
 
 
 def test_clean_accuracy_falls_to_the_floor(

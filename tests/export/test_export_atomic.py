@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rnp_cli.errors import ExitCode, OutputExists, RnpError, UsageError
-from rnp_cli.export.atomic import check_writable, write_all
+from rnp_cli.export.atomic import check_writable, write_all, writing
 
 
 @pytest.fixture
@@ -171,3 +171,59 @@ def test_a_file_system_without_hard_links_serves_as_well(
 
     assert [path.read_bytes() for path in two] == [b"tensors", b"mine"]
     assert sorted(tmp_path.iterdir()) == sorted(two)
+
+
+def test_a_file_written_bit_by_bit_appears_when_all_is_there(
+    two: tuple[Path, Path],
+) -> None:
+    with writing(two[0], force=False) as write:
+        write("first ")
+        write("and \udcff last")
+        assert not two[0].exists()
+
+    assert two[0].read_bytes() == b"first and \\udcff last"
+    assert list(two[0].parent.iterdir()) == [two[0]]
+
+
+@pytest.mark.parametrize("error", [OSError("of another"), KeyboardInterrupt()])
+def test_a_file_whose_writing_is_broken_off_never_appears(
+    two: tuple[Path, Path], error: BaseException
+) -> None:
+    two[0].write_bytes(b"mine")
+
+    def break_off() -> None:
+        with writing(two[0], force=True) as write:
+            write("half")
+            raise error
+
+    with pytest.raises(type(error)):
+        break_off()
+
+    assert two[0].read_bytes() == b"mine"
+    assert list(two[0].parent.iterdir()) == [two[0]]
+
+
+def test_a_file_written_bit_by_bit_replaces_none_that_appears_meanwhile(
+    two: tuple[Path, Path],
+) -> None:
+    def race() -> None:
+        with writing(two[0], force=False) as write:
+            write("new")
+            two[0].write_bytes(b"mine")
+
+    with pytest.raises(OutputExists):
+        race()
+
+    assert two[0].read_bytes() == b"mine"
+    assert list(two[0].parent.iterdir()) == [two[0]]
+
+
+def test_a_full_disk_is_told_as_such(
+    two: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", lambda handle: fails())
+
+    with pytest.raises(RnpError, match="No space"), writing(two[0], force=False):
+        pass
+
+    assert list(two[0].parent.iterdir()) == []

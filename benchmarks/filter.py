@@ -1,0 +1,144 @@
+"""Sort mixed images into clean and triggered ones, on models whose attacks are known.
+
+    python benchmarks/filter.py --images IMAGES --seeds 0 1 2
+    python benchmarks/filter.py --profile digits --samples 200
+    python benchmarks/filter.py --checkpoints DATA
+
+Takes the same models and options as ``benchmarks/defense.py``. For each model, test
+images of which one in ten is triggered are scored by ``rnp filter``, by its defaults,
+and by STRIP with the same clean samples; of clean models, only how many images are
+called suspect is measured. Each sorting is kept, and not repeated while code and model
+stay the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from statistics import mean
+from typing import get_args
+
+from defense import find_subjects, group_of, read_options
+from harness.processes import run_all
+from harness.result import write_results
+from harness.sorting import RATES, Sorted, Sorter, Sorting
+
+IMAGES = 1000  # in a mixed folder
+
+Figure = Callable[[Sorted], float | None]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Sort what was not sorted yet, then write the tables and their data."""
+    options = read_options(arguments, description=__doc__)
+    work = Path("build/filter").resolve() / group_of(options)
+    sortings = [
+        Sorting(
+            subject=subject,
+            sorter=sorter,
+            samples=options.samples[0],
+            images=IMAGES,
+            seed=seed,
+            work=work,
+        )
+        for subject in find_subjects(options)
+        for seed in options.seeds
+        for sorter in get_args(Sorter)
+    ]
+    results: list[Sorted] = []
+    for result in run_all(sortings, jobs=options.jobs):
+        results.append(result)
+        print(_line(result), flush=True)
+    only = [options.only] if options.only else []
+    data = options.results / f"{'-'.join(['filter', group_of(options), *only])}.json"
+    options.results.mkdir(parents=True, exist_ok=True)
+    write_results(data, results)
+    page = render(f"Triggered images, on the models of {group_of(options)}", results)
+    data.with_suffix(".md").write_text(page)
+    print(page)
+
+
+def _line(result: Sorted) -> str:
+    told = ", ".join(f"{name} {_mean([result], of)}" for name, of in FIGURES.items())
+    return (
+        f"{result.subject} {result.sorter} seed {result.seed}: {told}, "
+        f"{result.outcome}, {result.cpu_seconds:.0f} s of CPU"
+    )
+
+
+def _at(place: int, name: str) -> Figure:
+    def figure(result: Sorted) -> float | None:
+        value = getattr(result.rates[place], name) if result.rates else None
+        return None if value is None else float(value)
+
+    return figure
+
+
+FIGURES: dict[str, Figure] = {
+    "AUROC": lambda result: result.auroc,
+    **{f"TPR at {r:.0%}": _at(i, "found") for i, r in enumerate(RATES)},
+    **{f"called, {r:.0%}": _at(i, "flagged") for i, r in enumerate(RATES)},
+    **{f"false, {r:.0%}": _at(i, "false") for i, r in enumerate(RATES)},
+}
+_HOW_TO_READ = (
+    "*AUROC* and *TPR at* a false-positive rate are of the scores alone. *Called* and "
+    "*false* are the shares of triggered and of clean images that are called suspect "
+    "at a rate set on the clean samples, as a user has it: *false* should be near that "
+    "rate. A sorting that failed has no figures, and is in no mean."
+)
+
+
+def render(title: str, results: Sequence[Sorted]) -> str:
+    """Return the page: by attack, by model, and what failed."""
+    counts = sorted({r.samples for r in results})
+    seeds = ", ".join(str(seed) for seed in sorted({r.seed for r in results}))
+    attacked = [r for r in results if r.attack is not None]
+    clean = [r for r in results if r.attack is None]
+    by_attack = [
+        (str(a), [r for r in attacked if r.attack == a]) for a in _attacks(attacked)
+    ]
+    groups = [*by_attack, ("**all attacks**", attacked), ("clean models", clean)]
+    models = [
+        (name, [r for r in results if r.subject == name])
+        for name in dict.fromkeys(r.subject for r in results)
+    ]
+    failed = [f"- {_line(r)}" for r in results if r.outcome != "done"]
+    parts = [
+        f"# {title}",
+        f"{', '.join(map(str, counts))} clean samples; seeds {seeds}. {_HOW_TO_READ}",
+        "## By attack",
+        _table("attack (models)", [(_counted(n, of), of) for n, of in groups if of]),
+        "## By model",
+        _table("model", models),
+        *(["## Failed", "\n".join(failed)] if failed else []),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _attacks(results: Iterable[Sorted]) -> list[str | None]:
+    return list(dict.fromkeys(r.attack for r in results))
+
+
+def _counted(name: str, results: Sequence[Sorted]) -> str:
+    return f"{name} ({len({r.subject for r in results})})"
+
+
+def _table(first: str, groups: Iterable[tuple[str, Sequence[Sorted]]]) -> str:
+    names = [first, "by", *FIGURES, "seconds of CPU"]
+    lines = ["| " + " | ".join(names) + " |", "|---" * len(names) + "|"]
+    for name, group in groups:
+        for sorter in get_args(Sorter):
+            chosen = [r for r in group if r.sorter == sorter]
+            cells = [name, sorter, *(_mean(chosen, of) for of in FIGURES.values())]
+            seconds = mean(r.cpu_seconds for r in chosen) if chosen else 0
+            lines.append("| " + " | ".join([*cells, f"{seconds:.0f}"]) + " |")
+    return "\n".join(lines)
+
+
+def _mean(results: Sequence[Sorted], figure: Figure) -> str:
+    known = [value for r in results if (value := figure(r)) is not None]
+    return f"{mean(known):.3f}" if known else "–"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""``rnp filter``: say which images of a folder seem to be triggered."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rnp_cli.cli.guard import guarded
+from rnp_cli.cli.parameters import (
+    Arch,
+    CleanDir,
+    Device,
+    InputSize,
+    Labels,
+    MaxSamples,
+    Mean,
+    ModelFile,
+    ReportFormat,
+    Seed,
+    Std,
+    ValueRange,
+)
+from rnp_cli.errors import ExitCode
+
+
+@guarded
+def filter_images(
+    model: ModelFile,
+    clean_dir: CleanDir,
+    suspects: Annotated[
+        Path,
+        typer.Option(
+            help="The folder to judge, with all below it: training data, or what was "
+            "sent to the model. No labels are needed."
+        ),
+    ],
+    fpr: Annotated[
+        float,
+        typer.Option(
+            min=1e-6,
+            max=0.5,
+            help="The share of clean images that may be called suspect. n held-out "
+            "images, half of the clean ones, can tell rates from 1/(n+1) on.",
+        ),
+    ] = 0.01,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="List every file, with score and decision: .csv, .json or .jsonl.",
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an output file that exists.")
+    ] = False,
+    quarantine: Annotated[
+        Path | None,
+        typer.Option(help="Copy the suspect files to this folder, new or empty."),
+    ] = None,
+    move: Annotated[
+        bool, typer.Option("--move", help="Move them there instead.")
+    ] = False,
+    arch: Arch = None,
+    labels: Labels = "folder",
+    max_samples: MaxSamples = 2000,
+    device: Device = "auto",
+    seed: Seed = 0,
+    input_size: InputSize = None,
+    value_range: ValueRange = None,
+    mean: Mean = None,
+    std: Std = None,
+    output_format: ReportFormat = "table",
+) -> None:
+    """Say which images of --suspects seem to carry the trigger of MODEL's backdoor.
+
+    While the clean skill is unlearned, the model keeps giving triggered images their
+    class, and clean ones not. How far an image is kept is compared with clean images;
+    no triggered one is needed. Nothing in MODEL is executed; files are touched only by
+    --quarantine. Exit code 3 where a file could not be read, after all others.
+
+    Example: rnp filter model.pt --clean-dir data/ --suspects inbox/ -o inbox.csv
+    """
+    from rich.console import Console
+
+    from rnp_cli.cli import options
+    from rnp_cli.cli.progress import StageProgress
+    from rnp_cli.pipeline.filter import filter_suspects
+    from rnp_cli.pipeline.filter_request import FilterRequest
+    from rnp_cli.report.filtering_terminal import render_filtering
+
+    request = FilterRequest(
+        model=model,
+        clean_dir=clean_dir,
+        suspects=suspects,
+        fpr=fpr,
+        output=output,
+        force=force,
+        quarantine=quarantine,
+        move=move,
+        arch=arch,
+        labels=labels,
+        max_samples=max_samples,
+        input_size=options.image_size(input_size),
+        mean=options.numbers(mean, "--mean"),
+        std=options.numbers(std, "--std"),
+        value_range=options.pair(value_range, "--range"),
+        device=device,
+        seed=seed,
+    )
+    with StageProgress() as progress:
+        filtering = filter_suspects(request, listen=progress)
+    if output_format == "json":
+        sys.stdout.write(filtering.model_dump_json(indent=2) + "\n")
+    else:
+        Console().print(render_filtering(filtering))
+    if filtering.counts.unreadable:
+        raise typer.Exit(ExitCode.REFUSED)

@@ -1,0 +1,198 @@
+"""Sample detection: which images the unlearned models still answer as the original did.
+
+The method says that an unlearned model answers triggered images confidently with the
+label that the original gives, and clean ones not. Departures: the paper looks at the
+loss at the end of unlearning; here several models on the way down are asked, and the
+one speaks to which the image stands out most, because some backdoors show only at the
+end and others are gone by then. Near the end clean images of the target class keep
+their label as well, so an image is compared with clean ones that the original gives the
+same class. The statistic is the logarithm of the odds of that class, which, unlike its
+probability, does not saturate.
+
+No triggered image has a part in it: location and scale come from the samples that the
+ascent was fitted on, p-values from those that were held out.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from rnp_cli.defense.augment import Augmentation
+from rnp_cli.defense.samples import SplitSamples
+from rnp_cli.defense.score import clean_accuracy, logits_of
+from rnp_cli.defense.unlearn import Epoch, UnlearnConfig, Unlearned, unlearn
+from rnp_cli.events import Listener, ignore
+
+_LEAST_SCALE = 1e-6  # where all images of a class give the same odds
+
+
+class SampleConfig(BaseModel):
+    """How many models on the way down are asked, and how a class is described."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stops: int = Field(8, ge=1)
+    """The way down is divided into so many parts, with a model kept in each."""
+    usual_samples: float = Field(5.0, gt=0)
+    """How many samples of a class the average over all classes counts for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Exposed:
+    """The way down: its end, and models on it; the last of them is that of the end."""
+
+    unlearned: Unlearned
+    stops: tuple[nn.Module, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What is said of some images; each tensor is (count,), on the CPU.
+
+    predicted: by the original model. scores: high is suspect. p_values: the share of
+    held-out clean samples with such a score or a higher one; never quite zero.
+    """
+
+    predicted: Tensor
+    scores: Tensor
+    p_values: Tensor
+
+
+def expose(
+    model: nn.Module,
+    samples: SplitSamples,
+    config: SampleConfig,
+    ascent: UnlearnConfig,
+    *,
+    augmentation: Augmentation,
+    seed: int,
+    listen: Listener = ignore,
+) -> Exposed:
+    """Unlearn, and keep models on the way down.
+
+    Raises DefenseFailed when the floor is not reached.
+    """
+    start = clean_accuracy(model, samples.holdout)
+    kept = _Kept(start, step=(start - 1 / samples.num_classes) / config.stops)
+    unlearned = unlearn(
+        model,
+        samples,
+        ascent,
+        augmentation=augmentation,
+        seed=seed,
+        watch=kept.watch,
+        listen=listen,
+    )
+    stops = kept.stops
+    if kept.accuracy > unlearned.history[-1].clean_accuracy:
+        stops.append(unlearned.model)
+    return Exposed(unlearned, tuple(stops))
+
+
+class _Kept:
+    """Copies of the model, one wherever a further step of accuracy is lost."""
+
+    def __init__(self, accuracy: float, *, step: float) -> None:
+        self.accuracy = accuracy
+        self.stops: list[nn.Module] = []
+        self._step = step
+
+    def watch(self, model: nn.Module, epoch: Epoch) -> None:
+        if self.accuracy - epoch.clean_accuracy >= self._step:
+            self.stops.append(copy.deepcopy(model).requires_grad_(False))
+            self.accuracy = epoch.clean_accuracy
+
+
+@dataclass(frozen=True, eq=False)
+class SampleDetector:
+    """The original model, the stops, and what clean samples look like to them.
+
+    location: of the log-odds, (stop, class). scale: around it, (stop, 1). held_out: the
+    scores of the samples held out, sorted.
+    """
+
+    original: nn.Module
+    stops: tuple[nn.Module, ...]
+    location: Tensor
+    scale: Tensor
+    held_out: Tensor
+
+    def judge(self, images: Tensor) -> Judged:
+        """Score images (count, channel, height, width) on the models' device."""
+        predicted, odds = _log_odds(self.original, self.stops, images)
+        scores = _scores(self, predicted, odds)
+        below = torch.searchsorted(self.held_out, scores)
+        held = len(self.held_out)
+        return Judged(predicted, scores, (held - below + 1).double() / (held + 1))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the models are, and images must be."""
+        return next(self.original.parameters()).device
+
+    @property
+    def least_rate(self) -> float:
+        """Return the least false-positive rate that so many samples can tell."""
+        return 1 / (len(self.held_out) + 1)
+
+
+def calibrate(
+    model: nn.Module,
+    stops: Sequence[nn.Module],
+    samples: SplitSamples,
+    config: SampleConfig,
+) -> SampleDetector:
+    """Learn from clean samples what is usual for a class, and how rare what is not.
+
+    samples: as the stops were unlearned with.
+    """
+    predicted, odds = _log_odds(model, stops, samples.fit.images)
+    classes = samples.num_classes
+    location, scale = _usual(predicted, odds, classes, config.usual_samples)
+    detector = SampleDetector(model, tuple(stops), location, scale, torch.empty(0))
+    predicted, odds = _log_odds(model, stops, samples.holdout.images)
+    held_out = _scores(detector, predicted, odds).sort().values
+    return replace(detector, held_out=held_out)
+
+
+def _log_odds(
+    model: nn.Module, stops: Sequence[nn.Module], images: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the model's predictions (count,), and each stop's log-odds of them."""
+    predicted = logits_of(model, images).argmax(1)[:, None]
+    odds = []
+    for stop in stops:
+        logits = logits_of(stop, images).double()
+        own = logits.gather(1, predicted)[:, 0]
+        others = logits.scatter(1, predicted, -torch.inf).logsumexp(1)
+        odds.append((own - others).cpu())
+    return predicted[:, 0].cpu(), torch.stack(odds)
+
+
+def _usual(
+    predicted: Tensor, odds: Tensor, classes: int, usual_samples: float
+) -> tuple[Tensor, Tensor]:
+    """Return the location (stop, class), that of few samples drawn to all's, and scale.
+
+    predicted: (count,). odds: (stop, count). scale: (stop, 1), around the locations.
+    """
+    member = torch.zeros(len(predicted), classes, dtype=odds.dtype)
+    member[torch.arange(len(predicted)), predicted] = 1
+    count = member.sum(0) + usual_samples
+    mean = odds.mean(1, keepdim=True)
+    location = (odds @ member + usual_samples * mean) / count
+    around = odds - location[:, predicted]
+    scale = around.square().mean(1, keepdim=True).sqrt()
+    return location, scale.clamp_min(_LEAST_SCALE)
+
+
+def _scores(detector: SampleDetector, predicted: Tensor, odds: Tensor) -> Tensor:
+    """Standardize, and take the stop at which an image stands out most."""
+    standard = (odds - detector.location[:, predicted]) / detector.scale
+    return standard.amax(0)

@@ -1,0 +1,70 @@
+"""Copies of files, or the files themselves, put aside in a folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from rnp_cli.errors import OutputExists, RnpError, UsageError
+
+
+class Quarantine:
+    """A folder that keeps files under the paths they had; nothing is ever replaced.
+
+    The folder is made when the first file comes.
+    """
+
+    def __init__(self, folder: Path, source: Path, *, move: bool) -> None:
+        """Raise an RnpError, before the work, for a folder that cannot serve.
+
+        source: the folder that the files come from.
+        """
+        if folder.resolve().is_relative_to(source.resolve()):
+            raise UsageError(
+                f"{folder} lies in {source}, whose files it is to take.",
+                hint="Choose a folder outside with --quarantine.",
+            )
+        if os.path.lexists(folder) and not folder.is_dir():
+            raise OutputExists(f"{folder} is not a folder.", hint=_ANOTHER)
+        if folder.is_dir() and any(folder.iterdir()):
+            raise OutputExists(f"{folder} is not empty.", hint=_ANOTHER)
+        self._folder = folder
+        self._source = source
+        self._move = move
+
+    def take(self, file: Path) -> None:
+        """Copy or move a file of the source; raise RnpError where it is impossible."""
+        place = self._folder / file.relative_to(self._source)
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if self._move:
+                _move(file, place)
+            else:
+                _copy(file, place)
+        except OSError as error:
+            raise RnpError(
+                f"{file} could not be put into {self._folder}: "
+                f"{error.strerror or error}.",
+                hint="What was put there before stays there.",
+            ) from error
+
+
+_ANOTHER = "Name a folder that is empty or not there with --quarantine."
+
+
+def _move(file: Path, place: Path) -> None:
+    """Give it the new name first, so that it is never without one."""
+    try:
+        os.link(file, place, follow_symlinks=False)
+    except FileExistsError:
+        raise
+    except OSError:  # another file system, or one without hard links
+        _copy(file, place)
+    file.unlink()
+
+
+def _copy(file: Path, place: Path) -> None:
+    with file.open("rb") as content, place.open("xb") as copy:
+        shutil.copyfileobj(content, copy)
+    shutil.copystat(file, place)

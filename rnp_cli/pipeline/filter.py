@@ -1,0 +1,192 @@
+"""Score every image of a folder for being triggered, a few at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import torch
+
+from rnp_cli.data.split import split
+from rnp_cli.data.stream import Batch, stream_images
+from rnp_cli.data.walk import Found, walk_images
+from rnp_cli.defense.augment import bearable_augmentation
+from rnp_cli.device import reproducible, suitable_threads
+from rnp_cli.errors import InputRefused, UsageError
+from rnp_cli.events import Listener, StageDone, StageStarted, StepDone, ignore
+from rnp_cli.evidence.samples import SampleDetector, calibrate, expose
+from rnp_cli.export.atomic import check_writable, writing
+from rnp_cli.export.quarantine import Quarantine
+from rnp_cli.pipeline.clock import Clock
+from rnp_cli.pipeline.describe_filtering import filtering
+from rnp_cli.pipeline.filter_request import FilterRequest, Prepared
+from rnp_cli.pipeline.opening import OpenedModel, read_model, with_samples
+from rnp_cli.pipeline.tally import Tally
+from rnp_cli.report.filtering import Filtering, SuspectRow
+from rnp_cli.report.filtering_rows import ROW_FORMATS, RowFormat
+
+STAGE = "score"
+BATCH = 64  # images that are decoded at a time
+
+Take = Callable[[SuspectRow], None]
+
+
+def filter_suspects(request: FilterRequest, *, listen: Listener = ignore) -> Filtering:
+    """Say which images of a folder seem to be triggered.
+
+    Raises an RnpError with its exit code for bad input, and DefenseFailed where the
+    model cannot be unlearned. A suspect file that cannot be read stops nothing.
+    """
+    clock = Clock(listen)
+    quarantine = _check(request)
+    read = read_model(request, clock)
+    with reproducible():
+        opened = with_samples(read, request, clock)
+        clean = opened.clean
+        with suitable_threads(clean.classifier, clean.samples.images[:1]):
+            prepared = _prepare(request, opened, clock)
+            tally = _score(request, prepared, quarantine, clock)
+            return filtering(request, prepared, tally, clock.run())
+
+
+def _check(request: FilterRequest) -> Quarantine | None:
+    """Refuse before the work what would fail after it."""
+    if request.move and request.quarantine is None:
+        raise UsageError("--move says how files go to --quarantine, which is missing.")
+    files = walk_images(request.suspects)
+    if not any(isinstance(file, Found) for file in files):
+        raise InputRefused(f"{request.suspects} holds no images.")
+    if request.output is not None:
+        _row_format(request.output)
+        check_writable((request.output,), force=request.force)
+    if request.quarantine is None:
+        return None
+    return Quarantine(request.quarantine, request.suspects, move=request.move)
+
+
+def _row_format(output: Path) -> RowFormat:
+    if output.suffix not in ROW_FORMATS:
+        raise UsageError(f"{output.name} does not end in {' or '.join(ROW_FORMATS)}.")
+    return ROW_FORMATS[output.suffix]
+
+
+def _prepare(request: FilterRequest, opened: OpenedModel, listen: Listener) -> Prepared:
+    clean = opened.clean
+    model, device = clean.classifier, clean.samples.images.device
+    parts = split(
+        clean.samples,
+        num_classes=clean.num_classes,
+        holdout_share=request.holdout_share,
+        seed=request.seed,
+    )
+    augmentation = bearable_augmentation(model, parts.fit, seed=request.seed)
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(request.seed)  # dropout draws from the global generator
+        exposed = expose(
+            model,
+            parts,
+            request.samples,
+            request.unlearn,
+            augmentation=augmentation,
+            seed=request.seed,
+            listen=listen,
+        )
+    detector = calibrate(model, exposed.stops, parts, request.samples)
+    return Prepared(opened, parts, augmentation, exposed, detector)
+
+
+def _score(
+    request: FilterRequest,
+    prepared: Prepared,
+    quarantine: Quarantine | None,
+    listen: Listener,
+) -> Tally:
+    """Judge file after file; write, and put aside, as soon as it is known."""
+    clean = prepared.opened.clean
+    tally = Tally(clean.num_classes)
+    listen(StageStarted(stage=STAGE))
+    with ExitStack() as stack:
+        takers: list[Take] = [tally.count]
+        if request.output is not None:
+            takers.append(stack.enter_context(_rows_to(request.output, request.force)))
+        for path, row in _rows(request, prepared, tally):
+            for take in takers:
+                take(row)
+            if quarantine is not None and row.suspect:
+                quarantine.take(path)
+            if tally.scored % BATCH == 0:
+                listen(StepDone(stage=STAGE, step=tally.scored))
+    counts = tally.counts()
+    summary = f"{counts.suspect:,} of {counts.scored:,} images are suspect"
+    listen(StageDone(stage=STAGE, summary=summary))
+    return tally
+
+
+@contextmanager
+def _rows_to(output: Path, force: bool) -> Iterator[Take]:
+    """Give what writes a row to the output."""
+    form = _row_format(output)
+    with writing(output, force=force) as write:
+        write(form.head)
+        before = ""
+
+        def take(row: SuspectRow) -> None:
+            nonlocal before
+            write(before + form.row(row))
+            before = form.between
+
+        yield take
+        write(form.tail)
+
+
+def _rows(
+    request: FilterRequest, prepared: Prepared, tally: Tally
+) -> Iterator[tuple[Path, SuspectRow]]:
+    def found() -> Iterator[Found]:
+        for file in walk_images(request.suspects):
+            if isinstance(file, Found):
+                yield file
+            else:
+                tally.passed_over += 1
+
+    spec = prepared.opened.clean.spec
+    for batch in stream_images(found(), spec, batch_size=BATCH):
+        yield from _judged(batch, request, prepared.detector)
+
+
+def _judged(
+    batch: Batch, request: FilterRequest, detector: SampleDetector
+) -> Iterator[tuple[Path, SuspectRow]]:
+    verdicts: Iterator[tuple[int, float, float]] = iter(())
+    if batch.images is not None:
+        judged = detector.judge(batch.images.to(detector.device))
+        verdicts = zip(
+            judged.predicted.tolist(),
+            judged.scores.tolist(),
+            judged.p_values.tolist(),
+            strict=True,
+        )
+    rate = max(request.fpr, detector.least_rate)
+    for file in batch.files:
+        name = _name(file.path, request.suspects)
+        if file.refused is not None:
+            yield file.path, SuspectRow(file=name, error=file.refused)
+            continue
+        predicted, score, p_value = next(verdicts)
+        yield (
+            file.path,
+            SuspectRow(
+                file=name,
+                predicted=predicted,
+                score=round(score, 4),
+                p_value=round(p_value, 6),
+                suspect=p_value <= rate,
+            ),
+        )
+
+
+def _name(path: Path, folder: Path) -> str:
+    """Return the path in the folder; bytes that are no text are escaped."""
+    name = path.relative_to(folder).as_posix()
+    return name.encode("utf-8", "backslashreplace").decode()

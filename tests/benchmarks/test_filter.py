@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from baselines.strip import entropies
+from filter import main, render
+from harness.processes import run_all
+from harness.sorting import Scores, Sorting, auroc, rates
+from subjects.zoo_models import ZooModel
+from torch import Tensor, nn
+
+from rnp_cli.defense.samples import Samples
+
+
+class Stubborn(nn.Module):
+    """Sure of a class where the first pixel is white, and of none elsewhere."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        white = (images[:, 0, 0, :1] >= 1).float()
+        return torch.cat([20 * white, torch.zeros(len(images), 3)], 1)
+
+
+def test_strip_finds_low_entropy_where_overlays_change_nothing() -> None:
+    samples = Samples(torch.full((10, 1, 2, 2), 0.2), torch.zeros(10).long())
+    images = torch.stack([torch.ones(1, 2, 2), torch.zeros(1, 2, 2)])
+
+    kept, open_ = entropies(Stubborn(), samples, images, seed=0).tolist()
+
+    assert kept == pytest.approx(0, abs=1e-6)
+    assert open_ == pytest.approx(2)  # bits, of four classes
+
+
+def test_scores_are_measured_at_true_and_at_stated_rates() -> None:
+    clean, triggered = torch.arange(100.0), torch.tensor([98.5, 97.5, 10.0, 200.0])
+    p_values = torch.cat([torch.linspace(1, 0.01, 100), torch.full((4,), 0.02)])
+
+    one, five = rates(Scores(torch.cat([clean, triggered]), p_values), 100)
+
+    assert auroc(clean, triggered) == pytest.approx(0.7687, abs=1e-4)
+    assert (one.found, one.flagged, one.false) == (0.5, 0.0, 0.01)
+    assert (five.found, five.flagged, five.false) == (0.75, 1.0, 0.05)
+    assert auroc(clean, triggered[:0]) is None
+
+
+def test_a_benchmark_from_end_to_end_and_again(
+    zoo: list[ZooModel], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--profile", "digits", "--samples", "100", "--measured", "100"]
+    options += ["--only", "badnets", "--results", str(tmp_path)]
+    main(options)
+    kept = Path("build/filter/digits/badnets-resnet8-digits-100-0-rnp.json")
+    first = kept.stat().st_mtime_ns
+    assert "| BadNets (1) | strip |" in capsys.readouterr().out
+    main(options)
+
+    assert kept.stat().st_mtime_ns == first
+    found = json.loads((tmp_path / "filter-digits-badnets.json").read_text())
+    assert [result["sorter"] for result in found] == ["rnp", "strip"]
+    assert all(result["outcome"] == "done" for result in found)
+    assert all(result["triggered"] * 9 <= result["clean"] + 9 for result in found)
+    assert found[0]["subject"] == zoo[1].name
+    assert not list(kept.parent.glob("*.work"))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_sorting_that_dies_is_told_and_in_no_mean(
+    zoo: list[ZooModel], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    broken = dataclasses.replace(zoo[1], file=tmp_path / "missing.safetensors")
+    sorting = Sorting(
+        subject=broken, sorter="strip", samples=100, images=50, seed=0, work=tmp_path
+    )
+
+    (dead,) = run_all([sorting], jobs=1)
+
+    assert "FileNotFoundError" in capfd.readouterr().err
+    assert sorting.kept() is None
+    page = render("Title", [dead])
+    assert "died with exit code 1" in page
+    assert "| badnets-resnet8-digits | strip | – |" in page

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from rnp_cli.report.filtering import CountInfo, Filtering, RateInfo, SuspectRow
+from rnp_cli.report.filtering_rows import ROW_FORMATS
+from rnp_cli.report.filtering_terminal import render_filtering
+
+Rendered = Callable[..., str]
+
+SUSPECT = SuspectRow(
+    file="inbox/[red]0001.png", predicted=1, score=5.25, p_value=0.00398, suspect=True
+)
+BROKEN = SuspectRow(
+    file="=cmd,\x1b.png", error="cannot be read as an image: it is none."
+)
+
+
+@pytest.fixture
+def make_filtering(make_report: Any) -> Callable[..., Filtering]:
+    """A filtering of a small folder; ``changes`` replace whole parts of it."""
+    report = make_report()
+
+    def make(**changes: Any) -> Filtering:
+        parts = {
+            "tool_version": report.tool_version,
+            "torch_version": report.torch_version,
+            "device": report.device,
+            "seed": report.seed,
+            "suspects": "data/inbox",
+            "rate": RateInfo(requested=0.01, used=0.01, holdout=250),
+            "counts": CountInfo(
+                scored=12_000,
+                suspect=1300,
+                unreadable=1,
+                passed_over=2,
+                suspect_by_class=(40, 1255, 5),
+            ),
+            "most_suspect": (SUSPECT,),
+            "unreadable": (BROKEN,),
+            "output": "inbox.csv",
+            "quarantine": "aside",
+            "moved": False,
+            "model": report.model,
+            "input": report.input,
+            "samples": report.samples,
+            "accuracy": report.accuracy_before,
+            "unlearn": report.unlearn,
+            "stops": 4,
+            "not_checked": ("How many are found.",),
+            "settings": {},
+            "run": report.run,
+        }
+        return Filtering.model_validate(parts | changes)
+
+    return make
+
+
+def test_suspects_and_what_could_not_be_read(
+    make_filtering: Any, rendered: Rendered, check_golden: Callable[[str, str], None]
+) -> None:
+    check_golden("filtering.txt", rendered(render_filtering(make_filtering())))
+
+
+def test_nothing_suspect(make_filtering: Any, rendered: Rendered) -> None:
+    none = CountInfo(
+        scored=100, suspect=0, unreadable=0, passed_over=0, suspect_by_class=(0, 0, 0)
+    )
+    text = rendered(
+        render_filtering(make_filtering(counts=none, most_suspect=(), unreadable=()))
+    )
+    assert "0 of 100 images are suspect" in text
+    assert "Most suspect" not in text
+    assert "Quarantine" not in text
+    assert "Could not be read" not in text
+
+
+def test_without_an_output_the_option_is_named(
+    make_filtering: Any, rendered: Rendered
+) -> None:
+    text = rendered(render_filtering(make_filtering(output=None)))
+    assert "--output FILE.csv" in " ".join(text.split())
+
+
+@pytest.mark.parametrize("suffix", ROW_FORMATS)
+def test_every_format_holds_the_rows(suffix: str) -> None:
+    form = ROW_FORMATS[suffix]
+    text = form.head + form.between.join(map(form.row, (SUSPECT, BROKEN))) + form.tail
+    rows: list[dict[str, Any]]
+    if suffix == ".csv":
+        rows = list(csv.DictReader(io.StringIO(text)))
+    elif suffix == ".json":
+        rows = json.loads(text)
+    else:
+        rows = [json.loads(line) for line in text.splitlines()]
+
+    assert [row["error"] for row in rows] == ["", BROKEN.error]
+    assert [str(row["score"] or "") for row in rows] == ["5.25", ""]
+    assert [row["suspect"] in (True, "yes") for row in rows] == [True, False]
+
+
+def test_a_spreadsheet_takes_no_file_name_for_a_formula() -> None:
+    assert ROW_FORMATS[".csv"].row(BROKEN).startswith('"./=cmd,')
