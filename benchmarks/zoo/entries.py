@@ -120,7 +120,7 @@ CPU = [
     *_entries(
         "preactresnet18-w12", Recipe(), clean=2, attacks=_some("dynamic", "lira")
     ),
-    *_entries("resnet20", Recipe(), clean=2, attacks={"badnets": BadNets(target=2)}),
+    *_entries("resnet20", Recipe(), clean=1, attacks={"badnets": BadNets(target=2)}),
 ]
 
 # The networks of the paper, at full width.
