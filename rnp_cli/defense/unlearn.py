@@ -225,6 +225,6 @@ def _floor_not_reached(
         f"Unlearning went from {start:.1%} to {accuracy:.1%} clean accuracy in "
         f"{config.max_epochs} attempts at an epoch, and did not reach its floor of "
         f"{floor:.1%}. Without it nothing can be told about the model.",
-        hint="Give more clean samples; or more epochs or a higher rate: "
-        "unlearn.max_epochs and unlearn.learning_rate in the file given with --config.",
+        hint="Give more clean samples; or, with `rnp sanitize --config FILE`, more "
+        "epochs or a higher rate: unlearn.max_epochs and unlearn.learning_rate.",
     )

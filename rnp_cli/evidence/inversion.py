@@ -45,7 +45,8 @@ class InversionConfig(BaseModel):
     """Share of images that a trigger must turn to count as found."""
     first_weight: float = Field(0.01, gt=0)
     """Of the mask's size in the loss; it rises while the trigger works."""
-    images_at_once: int = Field(1024, ge=1)
+    pixels_at_once: int = Field(2**20, ge=1)
+    """Of all images in one step; more classes than that holds take turns."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +87,9 @@ def invert_triggers(
     model: images (batch, channel, height, width) in [0, 1] to logits. It is left as it
     is.
     """
-    most = max(1, config.images_at_once // config.images_per_class)
+    height, width = samples.fit.images.shape[2:]
+    most = config.pixels_at_once // (height * width * config.images_per_class)
+    most = max(1, most)
     groups = [targets[i : i + most] for i in range(0, len(targets), most)]
     listen(StageStarted(stage=STAGE, total=config.steps * len(groups)))
     found: list[RecoveredTrigger] = []
@@ -110,12 +113,13 @@ def estimated_success(
 ) -> float:
     """Return the share of clean samples that a recovered trigger turns on a model.
 
-    Samples of the target do not count; 0 where no trigger was found. Without a target,
-    samples that the model gets wrong anyway are turned, too.
+    Samples of the target do not count; 0 where no trigger was found, or no sample is
+    left. Without a target, samples that the model gets wrong anyway are turned, too.
     """
-    if not trigger.found:
+    others = _others(samples.labels, trigger.target)
+    if not trigger.found or not len(others):
         return 0.0
-    chosen = samples.take(_others(samples.labels, trigger.target))
+    chosen = samples.take(others)
     predicted = logits_of(model, trigger.stamp(chosen.images)).argmax(1)
     if trigger.target is None:
         return (predicted != chosen.labels).float().mean().item()
@@ -141,7 +145,9 @@ class _Search:
         self._targets = targets
         self._config = config
         self._generator = generator
-        self._images = [_others(samples.labels, target) for target in targets]
+        everything = torch.arange(len(samples))
+        others = (_others(samples.labels, target) for target in targets)
+        self._images = [some if len(some) else everything for some in others]
         self._mask = _start((rows, 1, height, width), generator, device)
         with torch.no_grad():
             self._mask += torch.logit(torch.tensor(_FIRST_MASK))
@@ -224,9 +230,9 @@ class _Search:
 def _others(labels: Tensor, target: int | None) -> Tensor:
     """Return the indices of the samples that are not of the target class."""
     labels = labels.cpu()
-    chosen = labels != target if target is not None else torch.ones_like(labels) > 0
-    others = chosen.nonzero()[:, 0]
-    return others if len(others) else torch.arange(len(labels))
+    if target is None:
+        return torch.arange(len(labels))
+    return (labels != target).nonzero()[:, 0]
 
 
 def _start(

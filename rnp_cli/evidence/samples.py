@@ -165,14 +165,14 @@ def _log_odds(
     model: nn.Module, stops: Sequence[nn.Module], images: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return the model's predictions (count,), and each stop's log-odds of them."""
-    predicted = logits_of(model, images).argmax(1)[:, None]
+    predicted = logits_of(model, images).argmax(1)[:, None].cpu()
     odds = []
     for stop in stops:
-        logits = logits_of(stop, images).double()
+        logits = logits_of(stop, images).cpu().double()  # some GPUs have no float64
         own = logits.gather(1, predicted)[:, 0]
         others = logits.scatter(1, predicted, -torch.inf).logsumexp(1)
-        odds.append((own - others).cpu())
-    return predicted[:, 0].cpu(), torch.stack(odds)
+        odds.append(own - others)
+    return predicted[:, 0], torch.stack(odds)
 
 
 def _usual(

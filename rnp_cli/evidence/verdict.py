@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -28,6 +28,7 @@ from rnp_cli.evidence.label import LabelEvidence
 Level = Literal["none", "weak", "strong"]
 Kind = Literal["all-to-one", "all-to-all"]
 _DRAWS = 20_000
+_FEW = 5  # masks; with two, none has others that differ among themselves
 _LEAST_FOUND = 2  # a mask is small beside others, or not at all
 
 
@@ -73,11 +74,16 @@ def judge(
     """Weigh the triggers, one per class and one without a class, and the label.
 
     A class for which no trigger was found says nothing about how small a mask can be,
-    and is left out.
+    and is left out; only where nearly all are such, they count as the whole image.
+    With few masks to compare the spread between them is assumed rather than measured,
+    and the evidence is weak at best.
     """
-    targets, masks = _log_masks(triggers)
-    if len(masks) < _LEAST_FOUND:
+    if not any(trigger.found for trigger in triggers):
         return Verdict("none", None, None, 0.0, 1.0, None, 1.0)
+    targets, masks = _log_masks(triggers)
+    few = len(masks) < _FEW
+    if len(masks) < _LEAST_FOUND:
+        targets, masks = _log_masks([replace(t, found=True) for t in triggers])
     indices, spreads = _indices(masks, config)
     best = int(indices.argmax())
     target, index = targets[best], float(indices[best])
@@ -98,7 +104,7 @@ def judge(
     chosen = every if every is not None and every.p_value < one.p_value else one
     if chosen.level == "none":
         return Verdict("none", None, None, index, p_one, p_label, chosen.p_value)
-    return chosen
+    return replace(chosen, level="weak") if few else chosen
 
 
 def anomaly_indices(

@@ -55,7 +55,7 @@ def filtering(
         accuracy=accuracy(clean.classifier, clean.samples),
         unlearn=unlearn_info(prepared.exposed.unlearned),
         stops=len(prepared.exposed.stops),
-        not_checked=tuple(_not_checked(rate, tally)),
+        not_checked=tuple(_not_checked(request, rate, tally)),
         settings={
             "unlearn": request.unlearn.model_dump(),
             "samples": request.samples.model_dump(),
@@ -68,7 +68,7 @@ def _shown(path: Path | None) -> str | None:
     return None if path is None else plain(str(path))
 
 
-def _not_checked(rate: RateInfo, tally: Tally) -> list[str]:
+def _not_checked(request: FilterRequest, rate: RateInfo, tally: Tally) -> list[str]:
     notes = [
         "How many of the triggered images are found: no triggered image is known. An "
         "image that is not suspect is not proven clean; backdoors that work on one "
@@ -76,6 +76,8 @@ def _not_checked(rate: RateInfo, tally: Tally) -> list[str]:
         "Whether the suspects are taken like the clean images: the rate of false "
         "alarms holds for images that come from the same source as those.",
     ]
+    if request.labels == "from-model":
+        notes.append("The labels: they are the model's own predictions.")
     if rate.used > rate.requested:
         notes.append(
             f"A false-positive rate of {rate.requested:.2%}: {rate.holdout} held-out "

@@ -65,7 +65,8 @@ class Evidence:
 def detect(request: DetectRequest, *, listen: Listener = ignore) -> Detection:
     """Say whether there is evidence of a backdoor, and of which.
 
-    Raises an RnpError with its exit code for bad input. Nothing is written.
+    Raises an RnpError with its exit code for bad input, and DefenseFailed when neither
+    witness has anything to say. Nothing is written.
     """
     clock = Clock(listen)
     read = read_model(request, clock)
@@ -109,6 +110,8 @@ def _gather(
         seed=request.seed,
         listen=listen,
     )
+    if isinstance(unlearned, DefenseFailed) and not any(t.found for t in triggers):
+        raise unlearned  # neither witness has anything to say
     verdict = judge(triggers, label, request.verdict, seed=request.seed)
     return Evidence(unlearned, label, triggers, verdict)
 
@@ -206,13 +209,18 @@ def _not_checked(
         "here is that of the recovered trigger, an estimate.",
     ]
     if num_classes > request.most_classes:
+        chosen = "the first" if failed else "those that draw the most mistakes"
         notes.append(
             f"{num_classes - request.most_classes} of {num_classes} classes: triggers "
-            f"were recovered for the {request.most_classes} that mistakes go to most "
-            "while unlearning."
+            f"were recovered for {request.most_classes}, {chosen}."
         )
     if failed:
         notes.append("Where mistakes go while unlearning: it did not come to its end.")
+    if num_classes < 5:
+        notes.append(
+            f"How much masks differ without a backdoor: {num_classes} classes cannot "
+            "tell, so that the evidence counts as weak at best."
+        )
     if request.labels == "from-model":
         notes.append("The labels: they are the model's own predictions.")
     return notes

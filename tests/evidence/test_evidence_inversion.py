@@ -95,7 +95,7 @@ def test_model_and_mode_stay_as_they_were(samples: SplitSamples) -> None:
 
 
 def test_groups_give_every_target_its_trigger(samples: SplitSamples) -> None:
-    small = InversionConfig(steps=3, images_per_class=4, images_at_once=8)
+    small = InversionConfig(steps=3, images_per_class=4, pixels_at_once=512)
     found = invert_triggers(
         Corners(), samples, small, targets=[0, 1, 2, 3, None], seed=0
     )
@@ -117,3 +117,12 @@ def test_what_was_not_found_has_no_success(samples: SplitSamples) -> None:
     ones = torch.ones(1, 8, 8)
     nothing = RecoveredTrigger(2, ones, ones, 64.0, 0.0, found=False)
     assert estimated_success(Corners(target=2), nothing, samples.holdout) == 0
+
+
+def test_success_is_nothing_where_no_other_class_is_held_out(
+    samples: SplitSamples,
+) -> None:
+    (found,) = invert_triggers(Corners(target=2), samples, QUICK, targets=[2], seed=0)
+    own = samples.holdout.take((samples.holdout.labels == 2).nonzero()[:, 0])
+    assert estimated_success(Corners(target=2), found, samples.holdout) > 0.9
+    assert estimated_success(Corners(target=2), found, own) == 0

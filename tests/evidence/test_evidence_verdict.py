@@ -15,12 +15,16 @@ from rnp_cli.evidence.verdict import (
 )
 
 NEVER = float("inf")
+IMAGE = 1024.0  # pixels: the mask of a trigger that was not found
 CLEAN = [91, 77, 94, 111, 88, 110, 61, 65, 119, 88]  # a real clean model's masks
 
 
 def trigger(target: int | None, norm: float) -> RecoveredTrigger:
     nothing = torch.zeros(1)
-    return RecoveredTrigger(target, nothing, nothing, norm, 1.0, norm < NEVER)
+    found = norm < NEVER
+    return RecoveredTrigger(
+        target, nothing, nothing, norm if found else IMAGE, 1.0, found
+    )
 
 
 def verdict(
@@ -79,7 +83,14 @@ def test_classes_without_a_trigger_say_nothing() -> None:
     masks[9] = NEVER
     assert verdict(masks).target == 4
     assert verdict([NEVER] * 10).level == "none"
-    assert verdict([5, *[NEVER] * 9]).level == "none"
+
+
+def test_the_only_triggers_found_are_weak_evidence_where_they_are_small() -> None:
+    found = verdict([5, *[NEVER] * 9])
+    assert (found.level, found.target) == ("weak", 0)
+    assert verdict([900, *[NEVER] * 9]).level == "none"
+    found = verdict([NEVER] * 10, free=4)
+    assert (found.level, found.kind) == ("weak", "all-to-all")
 
 
 @pytest.mark.parametrize("classes", [2, 3, 43])
@@ -88,6 +99,11 @@ def test_any_number_of_classes_can_be_judged(classes: int) -> None:
     assert verdict(masks).level == "none"
     masks[1] = 0.5
     assert verdict(masks).target == 1
+
+
+def test_two_classes_cannot_make_evidence_strong() -> None:
+    """A clean detector of defects turns everything to "defect" with a small mask."""
+    assert verdict([4, 48]).level == "weak"
 
 
 def test_chance_is_seldom_called_evidence() -> None:
