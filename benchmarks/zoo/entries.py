@@ -67,9 +67,9 @@ def _entries(
         chosen = further if attack.start == "twin" else recipe
         if isinstance(attack, (AllToAll, SourceSpecific)):
             # Where a crop cuts the patch off, its labels teach nothing but noise.
-            chosen = replace(recipe, crop_padding=1)
-        if isinstance(attack, WaNet):  # a warp takes longer to learn
-            chosen = replace(recipe, epochs=recipe.epochs + 2)
+            chosen = replace(chosen, crop_padding=1)
+        if isinstance(attack, (SourceSpecific, WaNet)):  # these take longer to learn
+            chosen = replace(chosen, epochs=chosen.epochs + 2)
         entries.append(
             Entry(
                 name=f"{name}-{network}",
