@@ -154,7 +154,8 @@ def measure_all(profile: str, entries: list[Entry], images: Path | None) -> None
         twin = records.get(entry.twin)
         if attack is not None and twin is not None:
             cost = twin["clean_accuracy"] - found.clean_accuracy
-            counts = (found.attack_success_rate or 0) >= attack.rate_floor
+            least = attack.least_rate(found.clean_accuracy)
+            counts = (found.attack_success_rate or 0) >= least
             record["counts"] = "yes" if counts and cost <= 0.03 else "no"
         records[entry.name] = record
         print(row(record, twin), flush=True)

@@ -70,6 +70,10 @@ class Attack:
     def after_step(self, model: nn.Module) -> None:
         """Do what must hold after each step of the optimizer."""
 
+    def least_rate(self, clean_accuracy: float) -> float:
+        """Return the attack success rate from which the attack counts."""
+        return self.rate_floor
+
     # --- what several attacks share -------------------------------------------------
 
     def replace(self, clean: Images, chosen: Tensor, labels: Tensor) -> Images:

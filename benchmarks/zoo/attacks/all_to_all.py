@@ -19,6 +19,10 @@ class AllToAll(BadNets):
 
     classes: int = 10
 
+    def least_rate(self, clean_accuracy: float) -> float:
+        """Ask for a share of the clean accuracy: no class unknown can be moved on."""
+        return self.rate_floor * clean_accuracy
+
     def goal(self, labels: Tensor) -> Tensor:
         """Want the next class of every image."""
         return (labels + 1) % self.classes
