@@ -31,8 +31,9 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
         except BrokenPipeError:  # whoever read the output has gone
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(_PIPE_CLOSED) from None
-        except KeyboardInterrupt:
-            sys.stderr.write("Interrupted; nothing was written.\n")
+        except KeyboardInterrupt as interrupt:
+            told = ("Interrupted.", *_notes(interrupt))
+            sys.stderr.write("\n".join(told) + "\n")
             raise typer.Exit(_INTERRUPTED) from None
 
     return run
@@ -57,10 +58,15 @@ def show_error(error: RnpError) -> None:
     from rnp_cli.report.plain import plain
 
     text = Text("\n".join(map(plain, error.message.splitlines())))
-    if error.hint:
-        text.append("\n\n" + plain(error.hint), style="dim")
+    for more in filter(None, (*_notes(error), error.hint)):
+        text.append("\n\n" + plain(more), style="dim")
     refused = error.exit_code is ExitCode.REFUSED
     title = "Input refused" if refused else "Error"
     Console(stderr=True).print(
         Panel(text, title=title, title_align="left", border_style="red")
     )
+
+
+def _notes(error: BaseException) -> tuple[str, ...]:
+    """Return what was added to an error on its way up."""
+    return tuple(getattr(error, "__notes__", ()))

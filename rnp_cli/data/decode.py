@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,16 +64,47 @@ def _resized(path: Path, mode: str, size: tuple[int, int], fit: Fit) -> Image.Im
     if (image.height, image.width) == size:
         return image
     if fit == "squash":
-        return image.resize((width, height), Image.Resampling.BILINEAR)
+        return _squashed(image, size)
+    return _middle(image, size)
+
+
+def _squashed(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    height, width = size
+    if width * image.height > MAX_PIXELS:  # Pillow would change the width first
+        image = image.resize((image.width, height), Image.Resampling.BILINEAR)
+    return image.resize((width, height), Image.Resampling.BILINEAR)
+
+
+def _middle(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Scale what stays of the image, and never the rest: it may be very long."""
+    height, width = size
     margin = 8 / 7 if min(size) >= _PHOTO else 1.0
     scale = margin * max(height / image.height, width / image.width)
     scaled = (
         max(width, round(image.width * scale)),
         max(height, round(image.height * scale)),
     )
-    image = image.resize(scaled, Image.Resampling.BILINEAR)
-    left, top = (scaled[0] - width) // 2, (scaled[1] - height) // 2
-    return image.crop((left, top, left + width, top + height))
+    left, right, *columns = _kept(image.width, scaled[0], width)
+    top, bottom, *rows = _kept(image.height, scaled[1], height)
+    return image.crop((left, top, right, bottom)).resize(
+        (width, height),
+        Image.Resampling.BILINEAR,
+        box=(columns[0], rows[0], columns[1], rows[1]),
+    )
+
+
+def _kept(length: int, scaled: int, wanted: int) -> tuple[int, int, float, float]:
+    """Where the middle of a side lies: the pixels it needs, and its ends in them.
+
+    The filter sees a pixel of the result beyond each end. Ends count from the first
+    pixel needed: Pillow takes them in single precision.
+    """
+    before = (scaled - wanted) // 2
+    start, end = before * length / scaled, (before + wanted) * length / scaled
+    reach = max(1.0, length / scaled) + 1
+    first = max(0, math.floor(start - reach))
+    last = min(length, math.ceil(end + reach))
+    return first, last, start - first, min(end, last) - first
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

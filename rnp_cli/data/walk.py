@@ -1,7 +1,8 @@
 """The image files below a folder, one after another, however many there are.
 
-No link is followed: what it leads to has a row of its own where it lies in the folder,
-and is none of the folder's business where it does not.
+A link is followed only to a file of the folder that is not named as an image, as in the
+stores of git-annex, DVC and Hugging Face. What else it leads to has a row of its own
+where it lies in the folder, and is none of the folder's business where it does not.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Found:
 
 @dataclass(frozen=True)
 class PassedOver:
-    """A file that is not named as an image, or a link to another in the folder."""
+    """A file or link that is not named as an image, or a link to what is walked."""
 
     path: Path
 
@@ -66,7 +67,7 @@ def _file(entry: os.DirEntry[str], root: Path) -> Found | PassedOver:
     path = Path(entry.path)
     if entry.is_symlink():
         return _link(path, root)
-    if path.suffix.lower() not in SUFFIXES:
+    if not _is_image(path):
         return PassedOver(path)
     if not entry.is_file(follow_symlinks=False):
         return Found(path, "is not a regular file")
@@ -74,10 +75,23 @@ def _file(entry: os.DirEntry[str], root: Path) -> Found | PassedOver:
 
 
 def _link(path: Path, root: Path) -> Found | PassedOver:
+    named = _is_image(path)
     try:
         end = path.resolve(strict=True)
+        is_folder = end.is_dir()
     except (OSError, RuntimeError):  # broken, or in a circle
+        if not named:
+            return PassedOver(path)
         return Found(path, "is a link that leads nowhere")
-    if end.is_relative_to(root):
+    inside = end.is_relative_to(root)
+    if not inside and (named or is_folder):
+        return Found(path, "is a link out of the folder, and was not followed")
+    if not named or is_folder or _is_image(end):
         return PassedOver(path)
-    return Found(path, "is a link out of the folder, and was not followed")
+    if not end.is_file():
+        return Found(path, "is not a regular file")
+    return Found(path)
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES

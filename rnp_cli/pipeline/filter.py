@@ -17,7 +17,7 @@ from rnp_cli.errors import InputRefused, UsageError
 from rnp_cli.events import Listener, StageDone, StageStarted, StepDone, ignore
 from rnp_cli.evidence.samples import SampleDetector, calibrate, expose
 from rnp_cli.export.atomic import check_writable, writing
-from rnp_cli.export.quarantine import Quarantine
+from rnp_cli.export.quarantine import NotTaken, Quarantine
 from rnp_cli.pipeline.clock import Clock
 from rnp_cli.pipeline.describe_filtering import filtering
 from rnp_cli.pipeline.filter_request import FilterRequest, Prepared
@@ -25,6 +25,7 @@ from rnp_cli.pipeline.opening import OpenedModel, read_model, with_samples
 from rnp_cli.pipeline.tally import Tally
 from rnp_cli.report.filtering import Filtering, SuspectRow
 from rnp_cli.report.filtering_rows import ROW_FORMATS, RowFormat
+from rnp_cli.report.plain import plain
 
 STAGE = "score"
 BATCH = 64  # images that are decoded at a time
@@ -36,7 +37,8 @@ def filter_suspects(request: FilterRequest, *, listen: Listener = ignore) -> Fil
     """Say which images of a folder seem to be triggered.
 
     Raises an RnpError with its exit code for bad input, and DefenseFailed where the
-    model cannot be unlearned. A suspect file that cannot be read stops nothing.
+    model cannot be unlearned. A suspect file that cannot be read, or put
+    aside, stops nothing.
     """
     clock = Clock(listen)
     quarantine = _check(request)
@@ -107,14 +109,24 @@ def _score(
     tally = Tally(clean.num_classes)
     listen(StageStarted(stage=STAGE))
     with ExitStack() as stack:
-        takers: list[Take] = [tally.count]
+        stack.enter_context(_telling_what_was_taken(request, quarantine))
+        write: Take | None = None
         if request.output is not None:
-            takers.append(stack.enter_context(_rows_to(request.output, request.force)))
+            rows_to = _rows_to(request.output, request, quarantine)
+            write = stack.enter_context(rows_to)
         for path, row in _rows(request, prepared, tally):
-            for take in takers:
-                take(row)
-            if quarantine is not None and row.suspect:
-                quarantine.take(path)
+            counted = listed = row
+            try:
+                if quarantine is not None and row.suspect:
+                    quarantine.take(path)
+            except NotTaken as error:
+                why = f"is suspect, but could not be put aside: {error.why}"
+                counted = SuspectRow(file=row.file, error=why)
+                listed = row.model_copy(update={"error": why})
+            finally:  # what has moved is listed, even when Ctrl-C comes right then
+                tally.count(counted)
+                if write is not None:
+                    write(listed)
             if tally.scored % BATCH == 0:
                 listen(StepDone(stage=STAGE, step=tally.scored))
     counts = tally.counts()
@@ -124,10 +136,32 @@ def _score(
 
 
 @contextmanager
-def _rows_to(output: Path, force: bool) -> Iterator[Take]:
-    """Give what writes a row to the output."""
+def _telling_what_was_taken(
+    request: FilterRequest, quarantine: Quarantine | None
+) -> Iterator[None]:
+    """Add to whatever breaks the work off how many files are in the quarantine."""
+    try:
+        yield
+    except BaseException as error:
+        if quarantine is not None and quarantine.taken:
+            done = "moved" if request.move else "copied"
+            folder = plain(str(request.quarantine))
+            error.add_note(f"Files {done} to {folder} before that: {quarantine.taken}.")
+        raise
+
+
+@contextmanager
+def _rows_to(
+    output: Path, request: FilterRequest, quarantine: Quarantine | None
+) -> Iterator[Take]:
+    """Give what writes a row to the output.
+
+    Where files have moved, a list that is broken off is kept: nothing else says what
+    they were.
+    """
     form = _row_format(output)
-    with writing(output, force=force) as write:
+    broken_off: BaseException | None = None
+    with writing(output, force=request.force) as write:
         write(form.head)
         before = ""
 
@@ -136,8 +170,16 @@ def _rows_to(output: Path, force: bool) -> Iterator[Take]:
             write(before + form.row(row))
             before = form.between
 
-        yield take
+        try:
+            yield take
+        except BaseException as error:
+            if quarantine is None or not (request.move and quarantine.taken):
+                raise
+            broken_off = error
         write(form.tail)
+    if broken_off is not None:
+        broken_off.add_note(f"{plain(str(output))} lists the files judged until then.")
+        raise broken_off
 
 
 def _rows(

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rnp_cli.export.quarantine import Quarantine
 from rnp_cli.pipeline import filter as pipeline
 from rnp_cli.report.filtering import Filtering
 
@@ -196,3 +198,95 @@ def test_what_cannot_end_well_is_refused_before_the_work(
     assert run.code == code
     assert words in run.err
     assert (tmp_path / "there.csv").read_text() == "mine"
+
+
+def moving(digits: Any, inbox: Path, output: str) -> list[object]:
+    options = ["--output", output, "--quarantine", "aside", "--move"]
+    inputs = [digits.model, "--clean-dir", digits.clean, "--suspects", inbox]
+    return ["filter", *inputs, *options]
+
+
+def test_a_suspect_that_cannot_be_moved_is_told_after_all_others(
+    rnp: Any,
+    digits: Any,
+    inbox: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    take = Quarantine.take
+    gone = min((inbox / "0").glob("triggered-*"))
+
+    def take_late(quarantine: Quarantine, file: Path) -> None:
+        gone.unlink(missing_ok=True)  # by somebody else, after it was judged
+        take(quarantine, file)
+
+    monkeypatch.setattr(Quarantine, "take", take_late)
+
+    run = rnp(*moving(digits, inbox, "list.csv"))
+
+    assert run.code == 3
+    rows = rows_of(tmp_path / "list.csv")
+    assert len(rows) == 8
+    [failed] = [row for row in rows if row["error"]]
+    assert failed["file"] == f"0/{gone.name}"
+    assert failed["suspect"] == "yes"
+    assert "No such file" in failed["error"]
+    assert "could not be put aside" in run.out
+    assert len(contents(tmp_path / "aside")) == 5
+
+
+@pytest.mark.parametrize("before", [0, 2])
+@pytest.mark.parametrize("output", ["list.csv", "list.json"])
+def test_what_has_moved_is_listed_when_the_run_is_interrupted(
+    rnp: Any,
+    digits: Any,
+    inbox: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    output: str,
+    before: int,
+) -> None:
+    take = Quarantine.take
+
+    def interrupted(quarantine: Quarantine, file: Path) -> None:
+        if quarantine.taken == before:
+            raise KeyboardInterrupt
+        take(quarantine, file)
+
+    monkeypatch.setattr(Quarantine, "take", interrupted)
+
+    run = rnp(*moving(digits, inbox, output))
+
+    assert run.code == 130
+    assert "Interrupted." in run.err
+    assert "nothing was written" not in run.err
+    file = tmp_path / output
+    assert file.exists() == (before > 0)
+    assert list(tmp_path.glob(".rnp-*")) == []
+    if before:
+        assert "Files moved to aside before that: 2." in run.err
+        text = file.read_text()
+        rows = json.loads(text) if output == "list.json" else rows_of(file)
+        moved = set(contents(tmp_path / "aside"))
+        assert len(moved) == 2
+        assert moved < {row["file"] for row in rows}
+        assert len(rows) < 8
+
+
+def test_an_error_after_files_were_moved_says_where_they_are(
+    rnp: Any,
+    digits: Any,
+    inbox: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+
+    run = rnp(*moving(digits, inbox, "list.csv"))
+
+    assert run.code == 2
+    assert "No space left" in run.err
+    assert "Files moved to aside before that: 6." in run.err

@@ -3,6 +3,7 @@ from __future__ import annotations
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -148,3 +149,46 @@ def test_a_format_outside_the_list_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(InputRefused, match=r"image\.png"):
         one(path)
+
+
+@pytest.mark.parametrize("fit", ["crop", "squash"])
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("length", [2_000_000, 2_000_001, 20_000_000])
+def test_a_line_of_pixels_takes_no_more_memory_than_it_has(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    length: int,
+    turned: bool,
+    fit: Fit,
+) -> None:
+    sizes: list[int] = []
+    resize = Image.Image.resize
+
+    def noted(image: Image.Image, size: tuple[int, int], *how: Any, **more: Any) -> Any:
+        sizes.append(size[0] * size[1])
+        sizes.append(size[0] * image.height)  # between Pillow's two passes
+        return resize(image, size, *how, **more)
+
+    monkeypatch.setattr(Image.Image, "resize", noted)
+    line = np.zeros((1, length), np.uint8)
+    middle = (length - 1) // 2
+    line[:, middle - 2 : middle + 4] = 255
+    image = Image.fromarray(line.T.copy() if turned else line)
+    path = saved(image, tmp_path / "line.png")
+
+    pixels = one(path, channels=1, size=32, fit=fit)
+
+    assert pixels.shape == (1, 32, 32)
+    assert pixels.min() == (1.0 if fit == "crop" else 0.0)
+    assert max(sizes) <= 64_000_000
+
+
+def test_crop_is_the_middle_of_the_whole_image_scaled(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (90, 150, 3), np.uint8)
+    image = Image.fromarray(noise)
+    path = saved(image, tmp_path / "image.png")
+    whole = np.asarray(image.resize((53, 32), Image.Resampling.BILINEAR))
+
+    cropped = one(path, size=32).permute(1, 2, 0) * 255
+
+    assert np.abs(cropped.numpy() - whole[:, 10:42]).max() <= 2

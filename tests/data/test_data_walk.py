@@ -35,7 +35,7 @@ def test_images_come_by_name_those_of_a_folder_before_those_below(folder: Path) 
     assert names(folder, PassedOver) == ["notes.txt"]
 
 
-def test_no_link_is_followed_and_those_that_lead_out_are_refused(
+def test_links_to_what_is_walked_or_leads_out_are_not_followed(
     folder: Path, tmp_path: Path
 ) -> None:
     outside = tmp_path / "outside"
@@ -88,3 +88,29 @@ def test_a_folder_must_be_there(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputRefused, match="not a folder"):
         walk_images(tmp_path / "file")
+
+
+def test_files_without_a_suffix_are_found_through_links_with_one(folder: Path) -> None:
+    """git-annex, DVC and the cache of Hugging Face keep images so."""
+    (folder / "blobs").mkdir()
+    write_flat(folder / "blobs" / "x.png", 0.5)
+    (folder / "blobs" / "x.png").rename(folder / "blobs" / "5f3a")
+    (folder / "deep" / "1.png").symlink_to("../blobs/5f3a")
+    (folder / "deep" / "2.png").symlink_to("1.png")
+    os.mkfifo(folder / "blobs" / "pipe")
+    (folder / "deep" / "3.png").symlink_to("../blobs/pipe")
+
+    found = {f.path.name: f for f in walk_images(folder)}
+
+    assert found["1.png"] == Found(folder / "deep" / "1.png")
+    assert found["2.png"] == Found(folder / "deep" / "2.png")
+    assert found["3.png"] == Found(folder / "deep/3.png", "is not a regular file")
+    assert found["5f3a"] == PassedOver(folder / "blobs" / "5f3a")
+
+
+def test_links_not_named_as_images_are_counted_like_other_files(folder: Path) -> None:
+    (folder / "notes").symlink_to("/etc/hostname")
+    (folder / "nowhere").symlink_to("missing")
+    (folder / "b").symlink_to("b.png")
+
+    assert names(folder, PassedOver) == ["b", "notes", "nowhere"]
