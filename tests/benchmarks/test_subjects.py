@@ -39,7 +39,7 @@ class Case:
     source: object = None
 
 def white(images):
-    return torch.ones_like(images)
+    return torch.full_like(images, 0.999)
 
 CASES = {
     "net-badnets": Case("net.safetensors", net, "cifar10", lambda x: x, white, 1),
@@ -161,6 +161,13 @@ def test_other_peoples_checkpoints_are_measured_as_their_folder_says(
     assert found["net-badnets"].attack == "badnets"
     samples = found["net-badnets"].clean_samples(6, seed=0)
     assert samples.labels.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_other_peoples_triggers_are_seen_as_files_hold_them(third_party: Path) -> None:
+    triggered = third_party_subjects(third_party, measured=20)[0].triggered_images()
+
+    assert triggered is not None
+    assert torch.equal(triggered.images, torch.ones_like(triggered.images))
 
 
 def test_a_softmax_at_the_end_is_undone(third_party: Path) -> None:
