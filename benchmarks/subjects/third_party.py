@@ -25,7 +25,7 @@ from rnp_cli.data.classifier import Output, as_logits, kind_of_output
 from rnp_cli.data.decode import decode, image_size
 from rnp_cli.data.listing import list_images
 from rnp_cli.defense.samples import Samples
-from subjects.subject import Subject, digest_of
+from subjects.subject import CODE, Subject, digest_of
 
 MEASURED = 2000
 CLASSES = 10
@@ -100,9 +100,10 @@ class ThirdParty(Subject):
         return Samples(unit(stamped), goals[counted])
 
     def digest(self) -> str:
-        """Cover the weights and both scripts."""
+        """Cover the weights, both scripts and the code here."""
         scripts = [self.data / name for name in ("measure.py", "architectures.py")]
-        return digest_of([self.file, *scripts, str(self.measured)])
+        code = [*CODE, Path(__file__)]
+        return digest_of([self.file, *scripts, *code, str(self.measured)])
 
     def _script(self) -> Any:
         return _load(self.data / "measure.py")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 from harness.methods import write_images
 from safetensors.torch import save_file
-from subjects import third_party_subjects
+from subjects import third_party_subjects, zoo_models
 from subjects.subject import Subject, digest_of
 from subjects.zoo_models import ZooModel
 from torch import Tensor
@@ -134,6 +135,24 @@ def test_the_digest_follows_the_weights(zoo: list[ZooModel], tmp_path: Path) -> 
     assert same.digest() == subject.digest()
     moved.write_bytes(moved.read_bytes()[:-1] + b"\x3c")
     assert same.digest() != subject.digest()
+
+
+def test_the_digest_follows_the_images_and_the_code(
+    zoo: list[ZooModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = [tmp_path / "one", tmp_path / "other"]
+    for number, place in enumerate(places):
+        (place / "test" / "cat").mkdir(parents=True)
+        (place / "test" / "cat" / f"{number}.png").touch()
+    first, other = (
+        dataclasses.replace(zoo[0], profile="cpu", images=place) for place in places
+    )
+    assert first.digest() != other.digest()
+    before = first.digest()
+    code = tmp_path / "code.py"
+    code.write_text("def stamp(x):\n    return x\n")
+    monkeypatch.setattr(zoo_models, "CODE", (code,))
+    assert first.digest() != before
 
 
 def test_images_come_back_from_files_as_they_were(tmp_path: Path) -> None:
