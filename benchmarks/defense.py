@@ -19,7 +19,7 @@ The tables, of all runs that are kept for these models, counts and seeds, are wr
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from harness.methods import METHODS
@@ -37,9 +37,16 @@ RESULTS = Path(__file__).resolve().parent / "results"
 
 
 def read_options(
-    arguments: Sequence[str] | None, *, description: str | None = __doc__
+    arguments: Sequence[str] | None,
+    *,
+    description: str | None = __doc__,
+    work: Path = Path("build/defense"),
+    methods: Collection[str] = tuple(METHODS),
 ) -> argparse.Namespace:
-    """Parse the command line."""
+    """Parse the command line.
+
+    work: where runs are kept by default. methods: to choose from; no option if none.
+    """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -51,11 +58,12 @@ def read_options(
     parser.add_argument(
         "--samples", type=int, nargs="+", default=[500], help="how many clean samples"
     )
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=[*METHODS])
+    if methods:
+        parser.add_argument("--methods", nargs="+", choices=methods, default=[*methods])
     parser.add_argument("--only", default="", help="models whose name holds this")
     parser.add_argument("--jobs", type=int, default=1, help="runs at once")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or auto")
-    parser.add_argument("--work", type=Path, default=Path("build/defense"))
+    parser.add_argument("--work", type=Path, default=work)
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument(
         "--pool", type=int, default=POOL, help="test images to draw samples from"

@@ -3,11 +3,12 @@
     python benchmarks/detection.py --images IMAGES --seeds 0 1 2
     python benchmarks/detection.py --checkpoints DATA --seeds 0 1 2
 
-Takes the same models and options as ``benchmarks/defense.py``, runs ``rnp detect`` by
-its public API and defaults, and Neural Cleanse on the same samples, and writes how well
-each tells backdoored models from clean ones (AUROC), how many clean models it calls
-backdoored, and how often it names the right class. Each search is kept, and not
-repeated while code and model stay the same.
+Takes the same models and options as ``benchmarks/defense.py``, but no ``--methods``;
+runs ``rnp detect`` by its public API and defaults, and Neural Cleanse on the same
+samples, and writes how well each tells backdoored models from clean ones (AUROC), how
+many clean models it calls backdoored, and how often it names the right class. A search
+that fails is in none of these figures; how many did is told. Each search is kept, and
+not repeated while code and model stay the same.
 """
 
 from __future__ import annotations
@@ -21,20 +22,27 @@ from harness.processes import run_all
 from harness.result import write_results
 from harness.verdicts import Found, Search, Searcher
 
+from rnp_cli.device import choose_device
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Search what was not searched yet, then write the tables and their data."""
-    options = read_options(arguments, description=__doc__)
-    work = Path("build/detection").resolve() / group_of(options)
+    options = read_options(
+        arguments, description=__doc__, work=Path("build/detection"), methods=()
+    )
+    work = options.work.resolve() / group_of(options)
+    device = str(choose_device(options.device))
     searches = [
         Search(
             subject=subject,
             searcher=searcher,
-            samples=options.samples[0],
+            samples=count,
             seed=seed,
             work=work,
+            device=device,
         )
         for subject in find_subjects(options)
+        for count in options.samples
         for seed in options.seeds
         for searcher in get_args(Searcher)
     ]
@@ -56,18 +64,26 @@ def _line(found: Found) -> str:
     said = found.level if found.target is None else f"{found.level}, {found.target}"
     kind = "" if found.kind is None else f"{found.kind} "
     return (
-        f"{found.subject} {found.searcher} seed {found.seed}: {kind}{said} "
-        f"(true {found.true_target}), score {found.score:.4g}, "
+        f"{found.subject} {found.searcher} seed {found.seed}, "
+        f"{found.samples} samples: {found.outcome}, {kind}{said} "
+        f"(true {found.true_target}), score {_score(found)}, "
         f"{found.cpu_seconds:.0f} s of CPU"
     )
 
 
+def _score(found: Found) -> str:
+    return "–" if found.score is None else f"{found.score:.4g}"
+
+
 def render(results: Sequence[Found]) -> str:
     """Return the page: a summary of each searcher, then every search."""
-    names = list(dict.fromkeys(found.searcher for found in results))
+    groups: dict[str, list[Found]] = {}
+    for found in results:
+        name = f"{found.searcher}, {found.samples} samples"
+        groups.setdefault(name, []).append(found)
     lines = [
-        "| | " + " | ".join(names) + " |",
-        "|---" * (len(names) + 1) + "|",
+        "| | " + " | ".join(groups) + " |",
+        "|---" * (len(groups) + 1) + "|",
     ]
     for title, figure in (
         ("AUROC, backdoored against clean", _auroc),
@@ -76,11 +92,13 @@ def render(results: Sequence[Found]) -> str:
         ("right class, of single targets", _right),
         ("seconds of CPU, mean", _seconds),
     ):
-        cells = [figure([f for f in results if f.searcher == name]) for name in names]
+        cells = [figure([f for f in of if f.is_done]) for of in groups.values()]
         lines.append(f"| {title} | " + " | ".join(cells) + " |")
+    cells = [_failed(of) for of in groups.values()]
+    lines.append("| searches failed, in no figure above | " + " | ".join(cells) + " |")
     rows = [
-        "| model | searcher | seed | verdict | class | true | score | masks |",
-        "|---|---|---|---|---|---|---|---|",
+        "| model | by | samples | seed | verdict | class | true | score | masks |",
+        "|---|---|---|---|---|---|---|---|---|",
         *map(_row, results),
     ]
     return "\n".join(["# Detection", "", *lines, "", *rows]) + "\n"
@@ -88,26 +106,28 @@ def render(results: Sequence[Found]) -> str:
 
 def _row(found: Found) -> str:
     verdict = found.level if found.kind is None else f"{found.level}, {found.kind}"
-    if found.outcome != "done":
-        verdict = found.outcome.replace("|", "/")
+    if not found.is_done:
+        verdict = " ".join(found.outcome.replace("|", "/").split())
     shown = " ".join(f"{norm:.0f}" for norm in found.norms)
     true = found.true_target if found.true_target is not None else found.attack
     cells = [
         found.subject,
         found.searcher,
+        found.samples,
         found.seed,
         verdict,
         "–" if found.target is None else found.target,
         "–" if true is None else true,
-        f"{found.score:.4g}",
+        _score(found),
         shown,
     ]
     return "| " + " | ".join(map(str, cells)) + " |"
 
 
 def _auroc(results: Sequence[Found]) -> str:
-    bad = [f.score for f in results if f.attack is not None]
-    good = [f.score for f in results if f.attack is None]
+    known = [(f.attack, f.score) for f in results if f.score is not None]
+    bad = [score for attack, score in known if attack is not None]
+    good = [score for attack, score in known if attack is None]
     if not bad or not good:
         return "–"
     above = sum((b > g) + 0.5 * (b == g) for b in bad for g in good)
@@ -132,6 +152,10 @@ def _right(results: Sequence[Found]) -> str:
 
 def _seconds(results: Sequence[Found]) -> str:
     return f"{sum(f.cpu_seconds for f in results) / max(len(results), 1):.0f}"
+
+
+def _failed(results: Sequence[Found]) -> str:
+    return f"{sum(not f.is_done for f in results)} of {len(results)}"
 
 
 if __name__ == "__main__":

@@ -4,11 +4,11 @@
     python benchmarks/filter.py --profile digits --samples 200
     python benchmarks/filter.py --checkpoints DATA
 
-Takes the same models and options as ``benchmarks/defense.py``. For each model, test
-images of which one in ten is triggered are scored by ``rnp filter``, by its defaults,
-and by STRIP with the same clean samples; of clean models, only how many images are
-called suspect is measured. Each sorting is kept, and not repeated while code and model
-stay the same.
+Takes the same models and options as ``benchmarks/defense.py``, but no ``--methods``.
+For each model, test images of which one in ten is triggered are scored by ``rnp
+filter``, by its defaults, and by STRIP with the same clean samples; of clean models,
+only how many images are called suspect is measured. Each sorting is kept, and not
+repeated while code and model stay the same.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from harness.processes import run_all
 from harness.result import write_results
 from harness.sorting import RATES, Sorted, Sorter, Sorting
 
+from rnp_cli.device import choose_device
+
 IMAGES = 1000  # in a mixed folder
 
 Figure = Callable[[Sorted], float | None]
@@ -30,18 +32,23 @@ Figure = Callable[[Sorted], float | None]
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Sort what was not sorted yet, then write the tables and their data."""
-    options = read_options(arguments, description=__doc__)
-    work = Path("build/filter").resolve() / group_of(options)
+    options = read_options(
+        arguments, description=__doc__, work=Path("build/filter"), methods=()
+    )
+    work = options.work.resolve() / group_of(options)
+    device = str(choose_device(options.device))
     sortings = [
         Sorting(
             subject=subject,
             sorter=sorter,
-            samples=options.samples[0],
+            samples=count,
             images=IMAGES,
             seed=seed,
             work=work,
+            device=device,
         )
         for subject in find_subjects(options)
+        for count in options.samples
         for seed in options.seeds
         for sorter in get_args(Sorter)
     ]
@@ -61,8 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _line(result: Sorted) -> str:
     told = ", ".join(f"{name} {_mean([result], of)}" for name, of in FIGURES.items())
     return (
-        f"{result.subject} {result.sorter} seed {result.seed}: {told}, "
-        f"{result.outcome}, {result.cpu_seconds:.0f} s of CPU"
+        f"{result.subject} {result.sorter} seed {result.seed}, "
+        f"{result.samples} samples: {told}, {result.outcome}, "
+        f"{result.cpu_seconds:.0f} s of CPU"
     )
 
 
@@ -92,6 +100,19 @@ def render(title: str, results: Sequence[Sorted]) -> str:
     """Return the page: by attack, by model, and what failed."""
     counts = sorted({r.samples for r in results})
     seeds = ", ".join(str(seed) for seed in sorted({r.seed for r in results}))
+    failed = [f"- {_line(r)}" for r in results if r.outcome != "done"]
+    parts = [
+        f"# {title}",
+        f"{', '.join(map(str, counts))} clean samples; seeds {seeds}. {_HOW_TO_READ}",
+    ]
+    for count in counts:
+        told = f", {count} samples" if len(counts) > 1 else ""
+        parts += _tables([r for r in results if r.samples == count], told)
+    parts += ["## Failed", "\n".join(failed)] if failed else []
+    return "\n\n".join(parts) + "\n"
+
+
+def _tables(results: Sequence[Sorted], told: str) -> list[str]:
     attacked = [r for r in results if r.attack is not None]
     clean = [r for r in results if r.attack is None]
     by_attack = [
@@ -102,17 +123,12 @@ def render(title: str, results: Sequence[Sorted]) -> str:
         (name, [r for r in results if r.subject == name])
         for name in dict.fromkeys(r.subject for r in results)
     ]
-    failed = [f"- {_line(r)}" for r in results if r.outcome != "done"]
-    parts = [
-        f"# {title}",
-        f"{', '.join(map(str, counts))} clean samples; seeds {seeds}. {_HOW_TO_READ}",
-        "## By attack",
+    return [
+        f"## By attack{told}",
         _table("attack (models)", [(_counted(n, of), of) for n, of in groups if of]),
-        "## By model",
+        f"## By model{told}",
         _table("model", models),
-        *(["## Failed", "\n".join(failed)] if failed else []),
     ]
-    return "\n\n".join(parts) + "\n"
 
 
 def _attacks(results: Iterable[Sorted]) -> list[str | None]:

@@ -49,23 +49,25 @@ def neural_cleanse(
 ) -> Anomaly:
     """Look for the class that a small pattern reaches.
 
-    model: images (batch, channel, height, width) in [0, 1] to logits.
+    model: images (batch, channel, height, width) in [0, 1] to logits, on the samples'
+    device. What is drawn is drawn on the CPU, the same for every device.
     """
+    device = samples.images.device
     model = copy.deepcopy(model).eval().requires_grad_(False)
     generator = torch.Generator().manual_seed(seed)
     channels, height, width = samples.images.shape[1:]
     mask = torch.randn(classes, 1, height, width, generator=generator)
     pattern = torch.randn(classes, channels, height, width, generator=generator)
-    mask.requires_grad_(True)
-    pattern.requires_grad_(True)
+    mask = mask.to(device).requires_grad_(True)
+    pattern = pattern.to(device).requires_grad_(True)
     optimizer = torch.optim.Adam([mask, pattern], lr=RATE, betas=(0.5, 0.9))
-    weight = torch.full((classes,), 1e-3)
-    best = torch.full((classes,), float(height * width))
-    above, below = torch.zeros(classes), torch.zeros(classes)
-    goals = torch.arange(classes).repeat_interleave(BATCH)
+    weight = torch.full((classes,), 1e-3, device=device)
+    best = torch.full((classes,), float(height * width), device=device)
+    above, below = torch.zeros(2, classes, device=device)
+    goals = torch.arange(classes, device=device).repeat_interleave(BATCH)
     for _ in range(steps):
         chosen = torch.randint(len(samples), (classes, BATCH), generator=generator)
-        images = samples.images[chosen]
+        images = samples.images[chosen.to(device)]
         shown, drawn = _unit(mask)[:, None], _unit(pattern)[:, None]
         logits = model(((1 - shown) * images + shown * drawn).flatten(0, 1))
         losses = F.cross_entropy(logits, goals, reduction="none")

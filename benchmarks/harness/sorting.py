@@ -17,6 +17,7 @@ from subjects import Subject
 from subjects.subject import digest_of
 from torch import Tensor
 
+from harness import methods
 from harness.methods import write_images
 from harness.result import write
 from harness.sources import sources_of, tool_sources
@@ -84,6 +85,7 @@ class Sorting:
     images: int
     seed: int
     work: Path
+    device: str = "cpu"
 
     @property
     def file(self) -> Path:
@@ -96,8 +98,9 @@ class Sorting:
         ours = self.sorter == "rnp"
         baseline = Path(inspect.getfile(strip))
         sources = tool_sources() if ours else sources_of(baseline)
-        sources = [*sources, Path(__file__)]
-        return digest_of([*sources, self.subject.digest(), str(self.images)])
+        sources = [*sources, Path(__file__), Path(methods.__file__)]
+        kind = self.device.partition(":")[0]
+        return digest_of([*sources, self.subject.digest(), str(self.images), kind])
 
     def kept(self) -> Sorted | None:
         """Return the result of an earlier run of the same code on the same model."""
@@ -158,7 +161,7 @@ class Sorting:
                 suspects=write_images(Samples(images, labels), folder / "suspects"),
                 output=folder / "rows.jsonl",
                 seed=self.seed,
-                device="cpu",
+                device=self.device,
             )
             try:
                 filter_suspects(request)
@@ -177,9 +180,10 @@ class Sorting:
         )
 
     def _strip(self, images: Tensor) -> Scores:
-        model = self.subject.network()
-        samples = self.subject.clean_samples(self.samples, self.seed)
-        scores = -strip.entropies(model, samples, images, seed=self.seed)
+        device = torch.device(self.device)
+        model = self.subject.network().to(device)
+        samples = self.subject.clean_samples(self.samples, self.seed).to(device)
+        scores = -strip.entropies(model, samples, images.to(device), seed=self.seed)
         usual = -strip.entropies(model, samples, samples.images, seed=self.seed)
         above = (usual[None] >= scores[:, None]).sum(1)
         return Scores(scores, (above + 1) / (len(usual) + 1))

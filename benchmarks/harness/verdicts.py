@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import shutil
 import time
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from subjects import Subject
 from subjects.subject import digest_of
 
+from harness import methods
 from harness.methods import write_images
 from harness.result import write
 from harness.sources import sources_of, tool_sources
@@ -27,7 +29,10 @@ CLASSES = 10
 
 
 class Found(BaseModel):
-    """What one search said. score: the larger, the more suspect."""
+    """What one search said. score: the larger, the more suspect; None if it failed.
+
+    outcome: "done", or why the search says nothing of the model.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -35,19 +40,25 @@ class Found(BaseModel):
     attack: str | None
     true_target: int | None  # of an attack with one target
     searcher: Searcher
+    samples: int
     seed: int
     key: str
     flagged: bool
     level: str
     kind: str | None
     target: int | None
-    score: float
+    score: float | None
     p_value: float | None
     label_target: int | None
     norms: tuple[float, ...]
     seconds: float
     cpu_seconds: float
     outcome: str
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the search came to an end; otherwise it counts for nothing."""
+        return self.outcome == "done"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +70,7 @@ class Search:
     samples: int
     seed: int
     work: Path
+    device: str = "cpu"
 
     @property
     def file(self) -> Path:
@@ -71,17 +83,21 @@ class Search:
         baseline = Path(inspect.getfile(neural_cleanse))
         ours = self.searcher == "rnp"
         sources = tool_sources() if ours else sources_of(baseline)
-        return digest_of([*sources, self.subject.digest(), str(CLEANSE_STEPS)])
+        sources = [*sources, Path(__file__), Path(methods.__file__)]
+        kind = self.device.partition(":")[0]
+        return digest_of([*sources, self.subject.digest(), kind])
 
     def kept(self) -> Found | None:
         """Return the result of an earlier run of the same code on the same model."""
         if not self.file.exists():
             return None
-        found = Found.model_validate_json(self.file.read_text())
-        return found if found.key == self.key() else None
+        record = json.loads(self.file.read_text())
+        if record["key"] != self.key():  # other code may have kept other fields
+            return None
+        return Found.model_validate(record)
 
     def died(self, code: int | None) -> Found:
-        """Count a search that died as one that found nothing."""
+        """Return the result of a process that left none."""
         return self._nothing(f"died with exit code {code}", 0, 0)
 
     def perform(self, threads: int) -> None:
@@ -104,7 +120,7 @@ class Search:
                 model=self.subject.file,
                 clean_dir=write_images(samples, images),
                 seed=self.seed,
-                device="cpu",
+                device=self.device,
             )
             try:
                 detection = detect(request)
@@ -132,9 +148,10 @@ class Search:
         )
 
     def _cleanse(self) -> Found:
-        samples = self.subject.clean_samples(self.samples, self.seed)
+        device = torch.device(self.device)
+        samples = self.subject.clean_samples(self.samples, self.seed).to(device)
         anomaly = neural_cleanse.neural_cleanse(
-            self.subject.network(),
+            self.subject.network().to(device),
             samples,
             classes=CLASSES,
             steps=CLEANSE_STEPS,
@@ -156,13 +173,14 @@ class Search:
             attack=self.subject.attack,
             true_target=self._true_target(),
             searcher=self.searcher,
+            samples=self.samples,
             seed=self.seed,
             key=self.key(),
             flagged=False,
             level="none",
             kind=None,
             target=None,
-            score=-1.0,
+            score=None,
             p_value=None,
             label_target=None,
             norms=(),

@@ -11,10 +11,13 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from zoo import images, measure
 from zoo.measure import Measured
 
 from rnp_cli.defense.samples import Samples
 from rnp_cli.defense.score import clean_accuracy
+
+CODE = tuple(Path(str(part)) for part in (__file__, images.__file__, measure.__file__))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +57,10 @@ class Subject(ABC):
 
     @abstractmethod
     def digest(self) -> str:
-        """Return a digest of all that a measurement depends on but the code here."""
+        """Return a digest of all that a measurement depends on but the tool's code.
+
+        The code that draws, stamps and rounds images counts: see ``CODE``.
+        """
 
     def measure(self, model: nn.Module) -> Measured:
         """Measure CA and ASR of a model in this subject's place, on its device."""

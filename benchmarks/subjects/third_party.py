@@ -19,12 +19,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from zoo.images import quantised, unit
 
 from rnp_cli.data.classifier import Output, as_logits, kind_of_output
 from rnp_cli.data.decode import decode, image_size
 from rnp_cli.data.listing import list_images
 from rnp_cli.defense.samples import Samples
-from subjects.subject import Subject, digest_of
+from subjects.subject import CODE, Subject, digest_of
 
 MEASURED = 2000
 CLASSES = 10
@@ -81,7 +82,10 @@ class ThirdParty(Subject):
         return Samples(*_test_images(self.data, self._case().dataset, self.measured))
 
     def triggered_images(self) -> Samples | None:
-        """Stamp them; "next" is every class to the next, otherwise one target."""
+        """Stamp them, in eight bits as files hold them, whoever reads them.
+
+        The target "next" is every class to the next, otherwise it is one class.
+        """
         case, clean = self._case(), self.test_images()
         if case.trigger is None:
             return None
@@ -92,12 +96,14 @@ class ThirdParty(Subject):
         counted = goals != clean.labels
         if case.source is not None:
             counted = clean.labels == case.source
-        return Samples(case.trigger(clean.images[counted]), goals[counted])
+        stamped = quantised(case.trigger(clean.images[counted]))
+        return Samples(unit(stamped), goals[counted])
 
     def digest(self) -> str:
-        """Cover the weights and both scripts."""
+        """Cover the weights, both scripts and the code here."""
         scripts = [self.data / name for name in ("measure.py", "architectures.py")]
-        return digest_of([self.file, *scripts, str(self.measured)])
+        code = [*CODE, Path(__file__)]
+        return digest_of([self.file, *scripts, *code, str(self.measured)])
 
     def _script(self) -> Any:
         return _load(self.data / "measure.py")

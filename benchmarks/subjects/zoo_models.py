@@ -11,18 +11,22 @@ import torch
 from safetensors.torch import load
 from torch import nn
 from train_zoo import models_folder, read_data
-from zoo import networks
+from zoo import generator, networks, store
 from zoo.attack import Attack
 from zoo.entries import PROFILES, Entry
-from zoo.images import Images, unit
+from zoo.images import Images, fingerprint, unit
 from zoo.measure import triggered_images
 from zoo.store import kept, load_attack, weights_file, with_weights
 
 from rnp_cli.defense.samples import Samples
-from subjects.subject import Subject, balanced, digest_of
+from subjects.subject import CODE, Subject, balanced, digest_of
 
 POOL = 2000
 MEASURED = 2000
+_CODE = tuple(
+    Path(str(part))
+    for part in (__file__, inspect.getfile(Attack), generator.__file__, store.__file__)
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,12 +66,23 @@ class ZooModel(Subject):
         return Samples(unit(pixels), goals)
 
     def digest(self) -> str:
-        """Cover weights, trigger, the code of the attack's classes, the split."""
+        """Cover weights, trigger, code, the split, and which images are split.
+
+        Of the network only what it expects of images: the weights decide the rest.
+        """
         trigger = self.file.with_suffix(".trigger.safetensors")
         classes = type(self.entry.attack).__mro__[: -len(Attack.__mro__)]
         code = [Path(inspect.getfile(part)) for part in classes]
+        code += [*CODE, *_CODE]
+        network = networks.NETWORKS[self.entry.network]
         split = f"{self.pool} {self.measured} {self.entry.attack!r}"
-        return digest_of([self.file, trigger, *code, split])
+        inputs = f"{network.mean} {network.std} {self._source()}"
+        return digest_of([self.file, trigger, *code, split, inputs])
+
+    def _source(self) -> str:
+        if self.images is None or self.profile == "digits":
+            return self.profile
+        return fingerprint(self.images, "test")
 
     def _parts(self) -> tuple[Images, Images]:
         return _split(self.profile, self.images, self.pool, self.measured)

@@ -51,8 +51,9 @@ def test_a_benchmark_from_end_to_end_and_again(
 ) -> None:
     options = ["--profile", "digits", "--samples", "100", "--measured", "100"]
     options += ["--only", "badnets", "--results", str(tmp_path)]
+    options += ["--work", str(tmp_path / "work")]
     main(options)
-    kept = Path("build/filter/digits/badnets-resnet8-digits-100-0-rnp.json")
+    kept = tmp_path / "work/digits/badnets-resnet8-digits-100-0-rnp.json"
     first = kept.stat().st_mtime_ns
     assert "| BadNets (1) | strip |" in capsys.readouterr().out
     main(options)
@@ -82,3 +83,14 @@ def test_a_sorting_that_dies_is_told_and_in_no_mean(
     page = render("Title", [dead])
     assert "died with exit code 1" in page
     assert "| badnets-resnet8-digits | strip | – |" in page
+    other = render("Title", [dead, dead.model_copy(update={"samples": 50})])
+    assert "## By attack, 50 samples" in other
+    assert "## By attack, 100 samples" in other
+
+
+def test_what_a_sorting_is_not_made_of_is_no_option(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["--methods", "clp"])
+    assert "--methods" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 from harness.methods import write_images
 from safetensors.torch import save_file
-from subjects import third_party_subjects
+from subjects import third_party_subjects, zoo_models
 from subjects.subject import Subject, digest_of
 from subjects.zoo_models import ZooModel
 from torch import Tensor
@@ -39,7 +40,7 @@ class Case:
     source: object = None
 
 def white(images):
-    return torch.ones_like(images)
+    return torch.full_like(images, 0.999)
 
 CASES = {
     "net-badnets": Case("net.safetensors", net, "cifar10", lambda x: x, white, 1),
@@ -136,6 +137,24 @@ def test_the_digest_follows_the_weights(zoo: list[ZooModel], tmp_path: Path) -> 
     assert same.digest() != subject.digest()
 
 
+def test_the_digest_follows_the_images_and_the_code(
+    zoo: list[ZooModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = [tmp_path / "one", tmp_path / "other"]
+    for number, place in enumerate(places):
+        (place / "test" / "cat").mkdir(parents=True)
+        (place / "test" / "cat" / f"{number}.png").touch()
+    first, other = (
+        dataclasses.replace(zoo[0], profile="cpu", images=place) for place in places
+    )
+    assert first.digest() != other.digest()
+    before = first.digest()
+    code = tmp_path / "code.py"
+    code.write_text("def stamp(x):\n    return x\n")
+    monkeypatch.setattr(zoo_models, "CODE", (code,))
+    assert first.digest() != before
+
+
 def test_images_come_back_from_files_as_they_were(tmp_path: Path) -> None:
     images = torch.randint(256, (4, 3, 5, 5)).float() / 255
     samples = Samples(images, torch.tensor([0, 3, 10, 10]))
@@ -161,6 +180,13 @@ def test_other_peoples_checkpoints_are_measured_as_their_folder_says(
     assert found["net-badnets"].attack == "badnets"
     samples = found["net-badnets"].clean_samples(6, seed=0)
     assert samples.labels.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_other_peoples_triggers_are_seen_as_files_hold_them(third_party: Path) -> None:
+    triggered = third_party_subjects(third_party, measured=20)[0].triggered_images()
+
+    assert triggered is not None
+    assert torch.equal(triggered.images, torch.ones_like(triggered.images))
 
 
 def test_a_softmax_at_the_end_is_undone(third_party: Path) -> None:
