@@ -30,7 +30,7 @@ from typing import Any
 
 import torch
 from zoo.entries import PROFILES, Entry
-from zoo.images import Dataset, read_cifar10, read_digits
+from zoo.images import Dataset, Images, read_cifar10, read_digits
 from zoo.measure import measure
 from zoo.store import MODELS, keep, kept, load_attack, load_model
 from zoo.train import train
@@ -80,9 +80,13 @@ class Setting:
         data = read_data(self.profile, self.images)
         if not self.trial:
             return data
-        order = torch.randperm(len(data.train), generator=torch.Generator())
-        few = data.train.take(order[:2000]), data.test.take(torch.arange(500))
-        return replace(data, train=few[0], test=few[1])
+        return replace(data, train=some(data.train, 2000), test=some(data.test, 500))
+
+
+def some(images: Images, count: int) -> Images:
+    """Draw some images, the same each time."""
+    generator = torch.Generator().manual_seed(0)
+    return images.take(torch.randperm(len(images), generator=generator)[:count])
 
 
 def make(setting: Setting, entry: Entry) -> dict[str, Any]:
