@@ -80,7 +80,8 @@ def filter_images(
     While the clean skill is unlearned, the model keeps giving triggered images their
     class, and clean ones not. How far an image is kept is compared with clean images;
     no triggered one is needed. Nothing in MODEL is executed; files are touched only by
-    --quarantine. Exit code 3 where a file could not be read, after all others.
+    --quarantine. Exit code 3 where a file could not be read, or put aside, after all
+    others.
 
     Example: rnp filter model.pt --clean-dir data/ --suspects inbox/ -o inbox.csv
     """
