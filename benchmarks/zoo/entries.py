@@ -94,7 +94,7 @@ def _every_attack() -> dict[str, Attack]:
         "dynamic": InputAware(target=7, share=0.15, density=0.06, rate=1e-2),
         "awp": Awp(target=8),
         "cl": LabelConsistent(target=9),
-        "lira": Lira(target=1),
+        "lira": Lira(target=1, share=0.2, strength=0.06),
         "all2all": AllToAll(share=0.3),
         "one2one": SourceSpecific(target=5, source=7),
     }
