@@ -9,7 +9,6 @@ import torch
 from pydantic import Field
 
 from rnp_cli._version import __version__
-from rnp_cli.data.split import split
 from rnp_cli.defense.augment import Augmentation, bearable_augmentation
 from rnp_cli.defense.channels import find_channel_layers
 from rnp_cli.defense.samples import SplitSamples
@@ -74,12 +73,7 @@ def detect(request: DetectRequest, *, listen: Listener = ignore) -> Detection:
         opened = with_samples(read, request, clock)
         clean = opened.clean
         with suitable_threads(clean.classifier, clean.samples.images[:1]):
-            parts = split(
-                clean.samples,
-                num_classes=clean.num_classes,
-                holdout_share=request.holdout_share,
-                seed=request.seed,
-            )
+            parts = opened.split(request.holdout_share, seed=request.seed)
             augmentation = bearable_augmentation(
                 clean.classifier, parts.fit, seed=request.seed
             )

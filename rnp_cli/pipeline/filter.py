@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 
-from rnp_cli.data.split import split
 from rnp_cli.data.stream import Batch, stream_images
 from rnp_cli.data.walk import Found, walk_images
 from rnp_cli.defense.augment import bearable_augmentation
@@ -76,12 +75,7 @@ def _row_format(output: Path) -> RowFormat:
 def _prepare(request: FilterRequest, opened: OpenedModel, listen: Listener) -> Prepared:
     clean = opened.clean
     model, device = clean.classifier, clean.samples.images.device
-    parts = split(
-        clean.samples,
-        num_classes=clean.num_classes,
-        holdout_share=request.holdout_share,
-        seed=request.seed,
-    )
+    parts = opened.split(request.holdout_share, seed=request.seed)
     augmentation = bearable_augmentation(model, parts.fit, seed=request.seed)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(request.seed)  # dropout draws from the global generator

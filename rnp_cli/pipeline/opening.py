@@ -14,6 +14,8 @@ from rnp_cli.checkpoints import Checkpoint, read_checkpoint
 from rnp_cli.data.classifier import Classifier
 from rnp_cli.data.load import CleanSamples, load_clean_samples
 from rnp_cli.data.shapes import Known
+from rnp_cli.data.split import split
+from rnp_cli.defense.samples import SplitSamples
 from rnp_cli.device import choose_device
 from rnp_cli.errors import InputRefused
 from rnp_cli.events import Listener, StageDone, StageStarted
@@ -38,6 +40,15 @@ class OpenedModel:
     checkpoint: Checkpoint
     architecture: Architecture
     clean: CleanSamples
+
+    def split(self, holdout_share: float, *, seed: int) -> SplitSamples:
+        """Hold some of the clean samples out, the same share of every class."""
+        return split(
+            self.clean.samples,
+            num_classes=self.clean.num_classes,
+            holdout_share=holdout_share,
+            seed=seed,
+        )
 
 
 @dataclass(frozen=True, eq=False)

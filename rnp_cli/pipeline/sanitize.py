@@ -12,7 +12,6 @@ from torch import Tensor
 from rnp_cli.architectures import Architecture, load
 from rnp_cli.data.classifier import Classifier
 from rnp_cli.data.load import CleanSamples
-from rnp_cli.data.split import split
 from rnp_cli.defense.rnp import Defended, defend
 from rnp_cli.defense.score import logits_of
 from rnp_cli.device import reproducible, suitable_threads
@@ -60,12 +59,7 @@ def sanitize(request: SanitizeRequest, *, listen: Listener = ignore) -> Sanitize
         opened = with_samples(read, request, clock)
         architecture, clean = opened.architecture, opened.clean
         with suitable_threads(clean.classifier, clean.samples.images[:1]):
-            parts = split(
-                clean.samples,
-                num_classes=clean.num_classes,
-                holdout_share=request.defense.holdout_share,
-                seed=request.seed,
-            )
+            parts = opened.split(request.defense.holdout_share, seed=request.seed)
             defended = defend(
                 clean.classifier,
                 parts,

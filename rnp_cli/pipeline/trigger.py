@@ -11,7 +11,6 @@ import torch
 from pydantic import Field
 
 from rnp_cli._version import __version__
-from rnp_cli.data.split import split
 from rnp_cli.defense.augment import Augmentation, bearable_augmentation
 from rnp_cli.defense.channels import find_channel_layers
 from rnp_cli.defense.samples import SplitSamples
@@ -100,12 +99,7 @@ def recover_triggers(
         clean = opened.clean
         targets = _targets(request, clean.num_classes)
         with suitable_threads(clean.classifier, clean.samples.images[:1]):
-            parts = split(
-                clean.samples,
-                num_classes=clean.num_classes,
-                holdout_share=request.holdout_share,
-                seed=request.seed,
-            )
+            parts = opened.split(request.holdout_share, seed=request.seed)
             recovered = _recover(opened, parts, targets, request, clock)
             report = _report(request, opened, parts, recovered, clock)
             if request.output is not None:
