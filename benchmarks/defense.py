@@ -97,11 +97,11 @@ def group_of(options: argparse.Namespace) -> str:
     return "checkpoints" if options.checkpoints else str(options.profile)
 
 
-def results_file(options: argparse.Namespace) -> Path:
-    """Return where the table's data go; the page goes beside them."""
+def results_file(options: argparse.Namespace, kind: str = "defense") -> Path:
+    """Return where a table's data go; the page goes beside them."""
     only = [options.only] if options.only else []
     results: Path = options.results
-    return results / f"{'-'.join(['defense', group_of(options), *only])}.json"
+    return results / f"{'-'.join([kind, group_of(options), *only])}.json"
 
 
 def find_runs(

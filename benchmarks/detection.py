@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from defense import find_subjects, group_of, read_options
+from defense import find_subjects, group_of, read_options, results_file
 from harness.processes import run_all
 from harness.result import write_results
 from harness.verdicts import Found, Search, Searcher
@@ -50,9 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for found in run_all(searches, jobs=options.jobs):
         results.append(found)
         print(_line(found), flush=True)
-    only = [options.only] if options.only else []
-    stem = "-".join(["detection", group_of(options), *only])
-    data = options.results / f"{stem}.json"
+    data = results_file(options, "detection")
     options.results.mkdir(parents=True, exist_ok=True)
     write_results(data, results)
     page = render(results)

@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import mean
 from typing import get_args
 
-from defense import find_subjects, group_of, read_options
+from defense import find_subjects, group_of, read_options, results_file
 from harness.processes import run_all
 from harness.result import write_results
 from harness.sorting import RATES, Sorted, Sorter, Sorting
@@ -56,8 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for result in run_all(sortings, jobs=options.jobs):
         results.append(result)
         print(_line(result), flush=True)
-    only = [options.only] if options.only else []
-    data = options.results / f"{'-'.join(['filter', group_of(options), *only])}.json"
+    data = results_file(options, "filter")
     options.results.mkdir(parents=True, exist_ok=True)
     write_results(data, results)
     page = render(f"Triggered images, on the models of {group_of(options)}", results)
