@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Literal
 
 import typer
@@ -55,10 +54,9 @@ def detect(
 
     Example: rnp detect model.pt --clean-dir data/
     """
-    from rich.console import Console
-
     from rnp_cli.cli import options
     from rnp_cli.cli.progress import StageProgress
+    from rnp_cli.cli.show import show
     from rnp_cli.pipeline.detect import DetectRequest
     from rnp_cli.pipeline.detect import detect as run
     from rnp_cli.report.detection_terminal import render_detection
@@ -78,10 +76,7 @@ def detect(
     )
     with StageProgress() as progress:
         detection = run(request, listen=progress)
-    if output_format == "json":
-        sys.stdout.write(detection.model_dump_json(indent=2) + "\n")
-    else:
-        Console().print(render_detection(detection))
+    show(detection, output_format, render_detection)
     level = _LEVELS.index(detection.verdict.level)
     if fail_on != "never" and level >= _LEVELS.index(fail_on):
         raise typer.Exit(ExitCode.POLICY)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -85,10 +84,9 @@ def filter_images(
 
     Example: rnp filter model.pt --clean-dir data/ --suspects inbox/ -o inbox.csv
     """
-    from rich.console import Console
-
     from rnp_cli.cli import options
     from rnp_cli.cli.progress import StageProgress
+    from rnp_cli.cli.show import show
     from rnp_cli.pipeline.filter import filter_suspects
     from rnp_cli.pipeline.filter_request import FilterRequest
     from rnp_cli.report.filtering_terminal import render_filtering
@@ -114,9 +112,6 @@ def filter_images(
     )
     with StageProgress() as progress:
         filtering = filter_suspects(request, listen=progress)
-    if output_format == "json":
-        sys.stdout.write(filtering.model_dump_json(indent=2) + "\n")
-    else:
-        Console().print(render_filtering(filtering))
+    show(filtering, output_format, render_filtering)
     if filtering.counts.unreadable:
         raise typer.Exit(ExitCode.REFUSED)

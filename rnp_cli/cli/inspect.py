@@ -25,8 +25,9 @@ def inspect(
 
     Example: rnp inspect model.sanitized.safetensors
     """
-    from rnp_cli.cli.show import show_report
+    from rnp_cli.cli.show import show
     from rnp_cli.report.find import read_report, report_of_model
+    from rnp_cli.report.terminal import render
 
     if not file.exists():
         raise UsageError(f"There is no file {file}.", hint="Check the path.")
@@ -40,4 +41,4 @@ def inspect(
         report = report_of_model(file, read_onnx_metadata(file))
     else:
         report = read_report(file)
-    show_report(report, output_format, ())
+    show(report, output_format, render)

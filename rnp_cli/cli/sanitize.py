@@ -81,9 +81,10 @@ def sanitize(
     """
     from rnp_cli.cli import options
     from rnp_cli.cli.progress import StageProgress
-    from rnp_cli.cli.show import show_report
+    from rnp_cli.cli.show import show
     from rnp_cli.pipeline import SanitizeRequest
     from rnp_cli.pipeline import sanitize as run
+    from rnp_cli.report.terminal import render
 
     request = SanitizeRequest(
         model=model,
@@ -103,7 +104,7 @@ def sanitize(
     )
     with StageProgress() as progress:
         result = run(request, listen=progress)
-    show_report(result.report, output_format, result.written)
+    show(result.report, output_format, render, written=result.written)
     if result.state_dict is None:
         if request.output is not None and request.output.exists():
             typer.echo(f"{request.output} is of an earlier run, not of this.", err=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -47,15 +46,11 @@ def scan(
 
     Example: rnp scan model.pt downloads/
     """
-    from rich.console import Console
-
+    from rnp_cli.cli.show import show
     from rnp_cli.report.scan_terminal import render_scan
     from rnp_cli.scanning import scan_models
 
     report = scan_models(files, second_opinion=second_opinion)
-    if output_format == "json":
-        sys.stdout.write(report.model_dump_json(indent=2) + "\n")
-    else:
-        Console().print(render_scan(report))
+    show(report, output_format, render_scan)
     if report.refused:
         raise typer.Exit(ExitCode.REFUSED)

@@ -82,8 +82,9 @@ def trigger(
     """
     from rnp_cli.cli import options
     from rnp_cli.cli.progress import StageProgress
-    from rnp_cli.cli.show import show_triggers
+    from rnp_cli.cli.show import show
     from rnp_cli.pipeline.trigger import TriggerRequest, recover_triggers
+    from rnp_cli.report.triggers_terminal import render_triggers
 
     folder = output or options.default_folder(model)
     request = TriggerRequest(
@@ -106,4 +107,4 @@ def trigger(
     )
     with StageProgress() as progress:
         report = recover_triggers(request, listen=progress)
-    show_triggers(report, output_format, folder)
+    show(report, output_format, render_triggers, written=[folder])
