@@ -12,8 +12,8 @@ import torch
 from subjects import Subject
 from subjects.subject import digest_of
 
-from harness import methods
-from harness.methods import METHODS, Task
+from harness.method import Task
+from harness.methods import METHODS
 from harness.result import Result, Shares, write
 
 
@@ -41,7 +41,7 @@ class Run:
     def key(self) -> str:
         """Return a digest of all that decides the result but seed and count."""
         sources = METHODS[self.method].sources()
-        sources = [*sources, Path(__file__), Path(methods.__file__)]
+        sources = [*sources, Path(__file__)]
         kind = self.device.partition(":")[0]
         return digest_of([*sources, self.subject.digest(), kind])
 

@@ -17,10 +17,10 @@ from subjects import Subject
 from subjects.subject import digest_of
 from torch import Tensor
 
-from harness import methods
-from harness.methods import write_images
+from harness import tool
 from harness.result import write
 from harness.sources import sources_of, tool_sources
+from harness.tool import write_images
 from rnp_cli import RnpError
 from rnp_cli.defense.samples import Samples
 from rnp_cli.pipeline.filter import filter_suspects
@@ -98,7 +98,7 @@ class Sorting:
         ours = self.sorter == "rnp"
         baseline = Path(inspect.getfile(strip))
         sources = tool_sources() if ours else sources_of(baseline)
-        sources = [*sources, Path(__file__), Path(methods.__file__)]
+        sources = [*sources, Path(__file__), Path(tool.__file__)]
         kind = self.device.partition(":")[0]
         return digest_of([*sources, self.subject.digest(), str(self.images), kind])
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 BENCHMARKS = Path(__file__).resolve().parents[1]
 TOOL = BENCHMARKS.parent / "rnp_cli"
-_HOME = {"rnp_cli": BENCHMARKS.parent, "baselines": BENCHMARKS}
+_HOME = {"baselines": BENCHMARKS}
 
 
 def tool_sources() -> list[Path]:
@@ -16,8 +16,10 @@ def tool_sources() -> list[Path]:
 
 
 def sources_of(file: Path) -> list[Path]:
-    """Return a file, and what it imports of this project, directly or not.
+    """Return a baseline's file, and those of the baselines that it imports.
 
+    What it borrows of the tool (samples, masks, scores) is not among them: tests hold
+    how that behaves, and hours of baselines are not run again for each change of it.
     A package's ``__init__`` counts where a module is imported from the package itself.
     """
     found: set[Path] = set()

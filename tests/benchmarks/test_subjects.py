@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from harness.methods import write_images
+from harness.tool import write_images
 from safetensors.torch import save_file
 from subjects import third_party_subjects, zoo_models
 from subjects.subject import Subject, digest_of
