@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from rnp_cli.defense.augment import Augmentation, augment
-from rnp_cli.defense.samples import Samples
+from rnp_cli.defense.samples import Samples, SplitSamples
 from rnp_cli.defense.score import logits_of
 
 
@@ -60,18 +60,22 @@ class Ascent:
         self.model.eval()
         return torch.stack(losses).mean().item()
 
-    def measure(self, samples: Samples) -> tuple[float, tuple[int, ...]]:
-        """Clean accuracy, and the wrong predictions by class.
+    def measure(self, samples: SplitSamples) -> tuple[float, tuple[int, ...]]:
+        """Clean accuracy on the holdout, and all wrong predictions by class.
 
         NaN where the last step has spoiled weights or logits.
         """
-        logits = logits_of(self.model, samples.images)
-        for tensor in (*self.model.state_dict().values(), logits):
+        held, fit = (
+            logits_of(self.model, part.images)
+            for part in (samples.holdout, samples.fit)
+        )
+        for tensor in (*self.model.state_dict().values(), held, fit):
             if not bool(torch.isfinite(tensor).all()):
                 return math.nan, ()
-        predicted = logits.argmax(1)
-        right = predicted == samples.labels
-        wrong = torch.bincount(predicted[~right], minlength=logits.shape[1])
+        right = held.argmax(1) == samples.holdout.labels
+        predicted = torch.cat([held, fit]).argmax(1)
+        labels = torch.cat([samples.holdout.labels, samples.fit.labels])
+        wrong = torch.bincount(predicted[predicted != labels], minlength=held.shape[1])
         return right.float().mean().item(), tuple(wrong.tolist())
 
     def take_back(self) -> None:

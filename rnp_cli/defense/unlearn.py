@@ -19,7 +19,6 @@ from torch import nn
 from rnp_cli.defense.ascent import Ascent
 from rnp_cli.defense.augment import Augmentation
 from rnp_cli.defense.samples import SplitSamples
-from rnp_cli.defense.score import clean_accuracy
 from rnp_cli.errors import DefenseFailed
 from rnp_cli.events import Listener, StageDone, StageStarted, StepDone, ignore
 
@@ -38,17 +37,20 @@ class UnlearnConfig(BaseModel):
     floor_above_chance: float = Field(0.1, gt=0, lt=1)
     """Clean skill that may be left: the floor is chance + this share of the rest,
     0.19 for ten classes (the authors stop at 0.20)."""
-    max_epochs: int = Field(60, ge=1)
-    max_backoffs: int = Field(8, ge=0)
+    max_epochs: int = Field(100, ge=1)
+    max_backoffs: int = Field(12, ge=0)
     longest_drop: float = Field(0.5, gt=0, le=1)
     """Share of the way to the floor that one epoch may take."""
+    longest_early_drop: float = Field(0.12, gt=0, le=1)
+    """The same on the first half of the way: where the mistakes go there is what tells
+    a backdoor, so it is walked slowly."""
 
 
 @dataclass(frozen=True)
 class Epoch:
     """One accepted epoch of the ascent. Accuracy on the holdout, eval mode.
 
-    mistaken: holdout samples given to each class that is not theirs, by class.
+    mistaken: of all clean samples those given to a class that is not theirs, by class.
     """
 
     clean_accuracy: float
@@ -59,14 +61,20 @@ class Epoch:
 
 @dataclass(frozen=True, eq=False)
 class Unlearned:
-    """The unlearned model and how it came about."""
+    """The unlearned model and how it came about.
+
+    start: clean accuracy on the holdout before. mistaken: before, as in ``Epoch``.
+    """
 
     model: nn.Module
+    start: float
+    mistaken: tuple[int, ...]
     floor: float
     history: tuple[Epoch, ...]
     backoffs: int
 
 
+_Measured = tuple[float, tuple[int, ...]]  # clean accuracy, mistakes by class
 Watcher = Callable[[nn.Module, Epoch], None]
 
 
@@ -89,7 +97,8 @@ def unlearn(
     watch: is shown the model, which goes on changing, after each accepted epoch.
     Raises DefenseFailed when the floor is not reached.
     """
-    ascent, start, floor = _begin(model, samples, config, augmentation, seed, listen)
+    ascent, top, floor = _begin(model, samples, config, augmentation, seed, listen)
+    start, _ = top
     history: list[Epoch] = []
     for epoch in _way_down(ascent, samples, config, start, floor):
         history.append(epoch)
@@ -99,7 +108,7 @@ def unlearn(
     accuracy = history[-1].clean_accuracy if history else start
     if accuracy > floor:
         raise _floor_not_reached(start, accuracy, floor, config)
-    return _end(ascent, start, floor, history, listen)
+    return _end(ascent, top, floor, history, listen)
 
 
 def unlearn_half(
@@ -117,14 +126,15 @@ def unlearn_half(
     goes to, which the next epoch went below. ``floor`` of the result is that middle.
     Raises DefenseFailed when the middle is not reached.
     """
-    ascent, start, floor = _begin(model, samples, config, augmentation, seed, listen)
+    ascent, top, floor = _begin(model, samples, config, augmentation, seed, listen)
+    start, _ = top
     middle = (start + floor) / 2
     history: list[Epoch] = []
     for epoch in _way_down(ascent, samples, config, start, floor):
         accuracy = epoch.clean_accuracy
         if accuracy <= middle:
             ascent.go_back()
-            return _end(ascent, start, middle, history, listen)
+            return _end(ascent, top, middle, history, listen)
         history.append(epoch)
         listen(StepDone(stage=STAGE, step=len(history), clean_accuracy=accuracy))
     accuracy = history[-1].clean_accuracy if history else start
@@ -138,8 +148,8 @@ def _begin(
     augmentation: Augmentation,
     seed: int,
     listen: Listener,
-) -> tuple[Ascent, float, float]:
-    """Return the ascent, the clean accuracy that it starts from, and its floor."""
+) -> tuple[Ascent, _Measured, float]:
+    """Return the ascent, what is measured before it, and its floor."""
     chance = 1 / samples.num_classes
     floor = chance + config.floor_above_chance * (1 - chance)
     listen(StageStarted(stage=STAGE, total=config.max_epochs))
@@ -152,10 +162,11 @@ def _begin(
         batch_size=config.batch_size,
         seed=seed,
     )
-    start = clean_accuracy(model, samples.holdout)
-    if start - floor < config.floor_above_chance * (1 - chance):
+    top = ascent.measure(samples)
+    start, _ = top
+    if not start - floor >= config.floor_above_chance * (1 - chance):
         raise _too_little_skill(start, floor, len(samples.holdout))
-    return ascent, start, floor
+    return ascent, top, floor
 
 
 def _way_down(
@@ -169,15 +180,17 @@ def _way_down(
 
     The ascent can still go back behind an epoch until the next one is asked for.
     """
-    # Of a small holdout one image alone may be half the way.
-    longest = max(config.longest_drop * (start - floor), 2 / len(samples.holdout))
     accuracy = start
     history: list[Epoch] = []
     for _ in range(config.max_epochs):
         if accuracy <= floor:
             break
         loss = ascent.epoch(samples.fit)
-        reached, mistaken = ascent.measure(samples.holdout)
+        reached, mistaken = ascent.measure(samples)
+        early = accuracy > (start + floor) / 2
+        share = config.longest_early_drop if early else config.longest_drop
+        # Of a small holdout one image alone may be half the way.
+        longest = max(share * (start - floor), 2 / len(samples.holdout))
         leapt = accuracy - reached > longest
         sound = math.isfinite(loss) and math.isfinite(reached)
         if not sound or (leapt and ascent.backoffs < config.max_backoffs):
@@ -191,15 +204,23 @@ def _way_down(
 
 def _end(
     ascent: Ascent,
-    start: float,
+    top: _Measured,
     floor: float,
     history: list[Epoch],
     listen: Listener,
 ) -> Unlearned:
+    start, mistaken = top
     accuracy = history[-1].clean_accuracy if history else start
     summary = f"clean accuracy {start:.1%} to {accuracy:.1%} in {len(history)} epochs"
     listen(StageDone(stage=STAGE, summary=summary))
-    return Unlearned(ascent.model, floor, tuple(history), ascent.backoffs)
+    return Unlearned(
+        model=ascent.model,
+        start=start,
+        mistaken=mistaken,
+        floor=floor,
+        history=tuple(history),
+        backoffs=ascent.backoffs,
+    )
 
 
 def _stands_still(history: list[Epoch], way: float) -> bool:

@@ -3,12 +3,14 @@
 Two witnesses. The first is trigger inversion: how far the logarithm of the smallest
 mask lies below those of the other classes, in standard deviations of those others.
 (Neural Cleanse, Wang et al., S&P 2019, measures masks themselves against the median of
-all absolute deviations, which says little with ten classes.) The second is unlearning:
-the place of that class among the classes that mistakes go to. Each is wrong on some
-real models; together they are seldom.
+all absolute deviations, which says little with ten classes.) It finds what is laid over
+an image. The second is unlearning: the share of new mistakes that one class draws. It
+does not ask what a trigger looks like, but several targets hide one another. A class is
+held against both (Fisher's method), so that either alone can convict it.
 
-The null is computed, not looked up: the index of as many classes as the model has,
-drawn from a normal distribution with the spread of this model's masks.
+The null is computed, for as many classes as the model has: masks from a normal
+distribution with the spread of this model's masks, shares from a Dirichlet distribution
+with the concentration that is usual in clean models.
 """
 
 from __future__ import annotations
@@ -43,6 +45,9 @@ class VerdictConfig(BaseModel):
     """Of the logarithm of mask sizes between the classes of clean models."""
     usual_classes: float = Field(3.0, gt=0)
     """How many classes' worth of evidence the usual spread is."""
+    usual_concentration: float = Field(0.5, gt=0)
+    """Of the shares of mistakes in clean models: the largest of ten is .37 in the mean
+    (two unlearnings each of six clean models of the project's own zoo)."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +55,9 @@ class Verdict:
     """What the evidence says.
 
     target: the class that the trigger leads to; None where there is none or the kind is
-    "all-to-all". index: the anomaly index. p_inversion: of so small a mask under the
-    null. p_label: of the target's place among the mistakes of the unlearned model; None
-    where there is no such evidence. p_value: of both (Fisher's method).
+    "all-to-all". index: the anomaly index of its mask. p_inversion: of so small a mask
+    under the null. p_label: of so large a share of new mistakes; None where there is no
+    such evidence. p_value: of both.
     """
 
     level: Level
@@ -73,38 +78,82 @@ def judge(
 ) -> Verdict:
     """Weigh the triggers, one per class and one without a class, and the label.
 
-    A class for which no trigger was found says nothing about how small a mask can be,
-    and is left out; only where nearly all are such, they count as the whole image.
-    With few masks to compare the spread between them is assumed rather than measured,
-    and the evidence is weak at best.
+    label: None where unlearning says nothing of this network. A class for which no
+    trigger was found says nothing about how small a mask can be, and is left out; only
+    where nearly all are such, they count as the whole image. With few masks to compare
+    the spread between them is assumed rather than measured, and the evidence of masks
+    is weak at best.
     """
-    if not any(trigger.found for trigger in triggers):
+    masks = _weigh_masks(triggers, config, seed)
+    drawn = None if label is None else _weigh_mistakes(label, config, seed)
+    classes = [t.target for t in triggers if t.target is not None]
+    verdicts = [_all_to_one(target, masks, drawn, config) for target in classes]
+    verdicts += _all_to_all(triggers, masks, config)
+    if not verdicts:
         return Verdict("none", None, None, 0.0, 1.0, None, 1.0)
-    targets, masks = _log_masks(triggers)
-    few = len(masks) < _FEW
-    if len(masks) < _LEAST_FOUND:
-        targets, masks = _log_masks([replace(t, found=True) for t in triggers])
-    indices, spreads = _indices(masks, config)
-    best = int(indices.argmax())
-    target, index = targets[best], float(indices[best])
-    null = _null(len(masks), float(spreads[best]), config, seed)
-    p_one = _tail(null, index)
-    p_label = None if label is None else _place(label, target)
-    p_both = p_one if p_label is None else _fisher(p_one, p_label)
-    one = Verdict(
-        level=_level(p_both, config),
-        kind="all-to-one",
-        target=target,
-        index=index,
-        p_inversion=p_one,
-        p_label=p_label,
-        p_value=p_both,
-    )
-    every = _every_class(triggers, masks, null, config)
-    chosen = every if every is not None and every.p_value < one.p_value else one
+    chosen = min(verdicts, key=lambda verdict: (verdict.p_value, -verdict.index))
     if chosen.level == "none":
-        return Verdict("none", None, None, index, p_one, p_label, chosen.p_value)
-    return replace(chosen, level="weak") if few else chosen
+        return replace(chosen, kind=None, target=None)
+    unsupported = chosen.p_label is None or chosen.p_label > config.weak
+    return replace(chosen, level="weak") if masks.are_few and unsupported else chosen
+
+
+@dataclass(frozen=True, eq=False)
+class _Masks:
+    """What the masks say of each class, and how small a mask may be by chance.
+
+    targets: the classes that are compared; logarithms and indices (class,) are theirs.
+    null: (draw,). are_few: too few were found to measure how they differ.
+    """
+
+    targets: Sequence[int]
+    logarithms: Tensor
+    indices: Tensor
+    null: Tensor
+    are_few: bool
+
+    def of(self, target: int) -> tuple[float, float]:
+        """Return the index and its p-value of a class; nothing where none was found."""
+        if target not in self.targets:
+            return 0.0, 1.0
+        index = float(self.indices[self.targets.index(target)])
+        return index, _tail(self.null, index)
+
+
+def _weigh_masks(
+    triggers: Sequence[RecoveredTrigger], config: VerdictConfig, seed: int
+) -> _Masks:
+    targets, logs = _log_masks(triggers)
+    few = len(targets) < _FEW
+    if len(targets) < _LEAST_FOUND and any(trigger.found for trigger in triggers):
+        targets, logs = _log_masks([replace(t, found=True) for t in triggers])
+    if len(targets) < _LEAST_FOUND:
+        return _Masks([], logs, logs, logs, few)
+    indices, spreads = _indices(logs, config)
+    spread = float(spreads[int(indices.argmax())])
+    return _Masks(targets, logs, indices, _null(len(logs), spread, config, seed), few)
+
+
+@dataclass(frozen=True, eq=False)
+class _Drawn:
+    """The share of new mistakes of each class, and the largest by chance (draw,)."""
+
+    shares: Sequence[float]
+    null: Tensor
+
+    def p_value(self, target: int) -> float:
+        """Return how likely some class draws so large a share by chance."""
+        return _tail(self.null, self.shares[target])
+
+
+def _weigh_mistakes(label: LabelEvidence, config: VerdictConfig, seed: int) -> _Drawn:
+    classes = len(label.shares)
+    draws = min(_DRAWS, 20_000_000 // classes)
+    concentration = torch.full((classes,), config.usual_concentration).double()
+    with torch.random.fork_rng([]):  # the distribution takes no generator
+        torch.manual_seed(seed)
+        shares = torch.distributions.Dirichlet(concentration).sample((draws,))
+    return _Drawn(label.shares, shares.amax(1))
 
 
 def anomaly_indices(
@@ -127,21 +176,33 @@ def _log_masks(triggers: Sequence[RecoveredTrigger]) -> tuple[list[int], Tensor]
     return [target for target, _ in found], masks
 
 
-def _every_class(
-    triggers: Sequence[RecoveredTrigger],
-    masks: Tensor,
-    null: Tensor,
+def _all_to_one(
+    target: int,
+    masks: _Masks,
+    drawn: _Drawn | None,
     config: VerdictConfig,
-) -> Verdict | None:
-    """Judge the trigger without a class, where it is smaller than all with one."""
-    free = [trigger for trigger in triggers if trigger.target is None]
-    if not free or not free[0].found or math.log(free[0].norm) >= masks.min():
-        return None
-    spread = _moderated(masks.var(), len(masks) - 1, config).sqrt()
-    index = float((masks.mean() - math.log(free[0].norm)) / spread)
-    p_value = _tail(null, index)
+) -> Verdict:
+    """Judge a class by its mask and by the mistakes that it draws."""
+    index, p_mask = masks.of(target)
+    p_label = None if drawn is None else drawn.p_value(target)
+    p_value = p_mask if p_label is None else _fisher(p_mask, p_label)
     level = _level(p_value, config)
-    return Verdict(level, "all-to-all", None, index, p_value, None, p_value)
+    return Verdict(level, "all-to-one", target, index, p_mask, p_label, p_value)
+
+
+def _all_to_all(
+    triggers: Sequence[RecoveredTrigger], masks: _Masks, config: VerdictConfig
+) -> list[Verdict]:
+    """Judge the trigger without a class, where it is smaller than all with one."""
+    logs = masks.logarithms
+    free = [math.log(t.norm) for t in triggers if t.target is None and t.found]
+    if not free or not masks.targets or free[0] >= logs.min():
+        return []
+    spread = _moderated(logs.var(), len(logs) - 1, config).sqrt()
+    index = float((logs.mean() - free[0]) / spread)
+    p_value = _tail(masks.null, index)
+    level = _level(p_value, config)
+    return [Verdict(level, "all-to-all", None, index, p_value, None, p_value)]
 
 
 def _indices(values: Tensor, config: VerdictConfig) -> tuple[Tensor, Tensor]:
@@ -175,12 +236,6 @@ def _null(classes: int, spread: float, config: VerdictConfig, seed: int) -> Tens
 def _tail(null: Tensor, index: float) -> float:
     """Share of the null at or beyond the index; never quite zero."""
     return (int((null >= index).sum()) + 1) / (len(null) + 1)
-
-
-def _place(label: LabelEvidence, target: int) -> float:
-    """Share of the classes that draw as many mistakes as the target, or more."""
-    reached = sum(share >= label.shares[target] for share in label.shares)
-    return reached / len(label.shares)
 
 
 def _fisher(first: float, second: float) -> float:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from rnp_cli._version import __version__
 from rnp_cli.defense.augment import Augmentation, bearable_augmentation
-from rnp_cli.defense.channels import find_channel_layers
+from rnp_cli.defense.channels import ChannelLayer, find_channel_layers
 from rnp_cli.defense.samples import SplitSamples
 from rnp_cli.defense.unlearn import UnlearnConfig, Unlearned, unlearn
 from rnp_cli.device import describe, reproducible, suitable_threads
@@ -21,7 +21,7 @@ from rnp_cli.evidence.inversion import (
     RecoveredTrigger,
     invert_triggers,
 )
-from rnp_cli.evidence.label import LabelEvidence, path_evidence
+from rnp_cli.evidence.label import LabelEvidence, path_evidence, path_speaks
 from rnp_cli.evidence.verdict import Verdict, VerdictConfig, judge
 from rnp_cli.pipeline.clock import Clock
 from rnp_cli.pipeline.describe import (
@@ -55,6 +55,7 @@ class DetectRequest(ModelRequest):
 class Evidence:
     """What the two witnesses say. unlearned: or why it could not be."""
 
+    layers: tuple[ChannelLayer, ...]
     unlearned: Unlearned | DefenseFailed
     label: LabelEvidence | None
     triggers: tuple[RecoveredTrigger, ...]
@@ -94,7 +95,7 @@ def _gather(
         unlearned = _unlearn(opened, parts, augmentation, request, listen)
     label = None
     if isinstance(unlearned, Unlearned):
-        label = path_evidence(unlearned.history)
+        label = path_evidence(unlearned, opened.clean.samples)
     targets = _suspects(opened.clean.num_classes, label, request.most_classes)
     triggers = invert_triggers(
         model,
@@ -106,8 +107,10 @@ def _gather(
     )
     if isinstance(unlearned, DefenseFailed) and not any(t.found for t in triggers):
         raise unlearned  # neither witness has anything to say
-    verdict = judge(triggers, label, request.verdict, seed=request.seed)
-    return Evidence(unlearned, label, triggers, verdict)
+    layers = find_channel_layers(model, parts.fit.images[:2])
+    heard = label if path_speaks(layers) else None
+    verdict = judge(triggers, heard, request.verdict, seed=request.seed)
+    return Evidence(layers, unlearned, label, triggers, verdict)
 
 
 def _unlearn(
@@ -148,8 +151,6 @@ def _detection(
     clock: Clock,
 ) -> Detection:
     clean, unlearned, verdict = opened.clean, evidence.unlearned, evidence.verdict
-    layers = find_channel_layers(clean.classifier, parts.fit.images[:2])
-    failed = isinstance(unlearned, DefenseFailed)
     label = evidence.label
     return Detection(
         tool_version=__version__,
@@ -165,7 +166,9 @@ def _detection(
             p_label=verdict.p_label,
             p_value=verdict.p_value,
         ),
-        model=model_info(request, opened.checkpoint, opened.architecture, layers),
+        model=model_info(
+            request, opened.checkpoint, opened.architecture, evidence.layers
+        ),
         input=input_info(clean),
         samples=sample_info(request, clean, parts, augmentation),
         accuracy=accuracy(clean.classifier, clean.samples),
@@ -182,7 +185,7 @@ def _detection(
             TriggerInfo(target=t.target, norm=t.norm, success=t.success, found=t.found)
             for t in evidence.triggers
         ),
-        not_checked=tuple(_not_checked(request, clean.num_classes, failed=failed)),
+        not_checked=tuple(_not_checked(request, clean.num_classes, evidence)),
         settings={
             "unlearn": request.unlearn.model_dump(),
             "inversion": request.inversion.model_dump(),
@@ -193,12 +196,13 @@ def _detection(
 
 
 def _not_checked(
-    request: DetectRequest, num_classes: int, *, failed: bool
+    request: DetectRequest, num_classes: int, evidence: Evidence
 ) -> list[str]:
+    failed = isinstance(evidence.unlearned, DefenseFailed)
+    deaf = not path_speaks(evidence.layers)
     notes = [
-        "Triggers that work on images of one class only, and triggers that warp or "
-        "restyle an image: inversion looks for a pattern that is laid over any image. "
-        "No evidence is not proof that there is no backdoor.",
+        "Triggers that neither show as a pattern laid over any image nor draw mistakes "
+        "while the model unlearns. No evidence is not proof that there is no backdoor.",
         "The attack success rate: no triggered image is known. What is called success "
         "here is that of the recovered trigger, an estimate.",
     ]
@@ -210,6 +214,11 @@ def _not_checked(
         )
     if failed:
         notes.append("Where mistakes go while unlearning: it did not come to its end.")
+    if deaf:
+        notes.append(
+            "Where mistakes go while unlearning: without BatchNorm that says nothing, "
+            "so triggers that warp an image, or work on one class only, are missed."
+        )
     if num_classes < 5:
         notes.append(
             f"How much masks differ without a backdoor: {num_classes} classes cannot "

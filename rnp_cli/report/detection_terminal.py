@@ -60,15 +60,25 @@ def _said(detection: Detection) -> str:
     if verdict.target is not None:
         named = class_name(verdict.target, detection.samples)
         trigger = next(t for t in detection.triggers if t.target == verdict.target)
-        return (
-            f"A pattern over {trigger.norm:.1f} pixels turns {trigger.success:.0%} of "
-            f"the clean images to {named}; the other classes need far larger ones "
-            f"(p = {verdict.p_value:.2g}). `rnp sanitize` is the next step."
-        )
+        seen = []
+        if verdict.p_inversion <= 0.1:
+            seen.append(
+                f"A pattern over {trigger.norm:.1f} pixels turns "
+                f"{trigger.success:.0%} of the clean images to {named}; the other "
+                "classes need larger ones."
+            )
+        if detection.label is not None and (verdict.p_label or 1) <= 0.1:
+            share = detection.label.shares[verdict.target]
+            seen.append(
+                f"While the model unlearns, {share:.0%} of its new mistakes go to "
+                f"{named}."
+            )
+        seen.append(f"p = {verdict.p_value:.2g}; `rnp sanitize` is the next step.")
+        return " ".join(seen)
     if any(t.found for t in detection.triggers if t.target is not None):
         return (
-            "No class can be reached by a pattern much smaller than the others need "
-            f"(p = {verdict.p_value:.2g})."
+            "No class can be reached by a pattern much smaller than the others need, "
+            f"and none draws nearly all mistakes (p = {verdict.p_value:.2g})."
         )
     return "No pattern was found that turns clean images to any one class."
 
@@ -81,7 +91,7 @@ def _facts(detection: Detection) -> Table:
     if detection.label is not None:
         named = class_name(detection.label.target, detection.samples)
         share = detection.label.share
-        rows.append(("Unlearning", f"{share:.0%} of its mistakes go to {named}"))
+        rows.append(("Unlearning", f"{share:.0%} of its new mistakes go to {named}"))
     if detection.unlearn_failure is not None:
         rows.append(("Unlearning", detection.unlearn_failure))
     rows += [("Finding", finding) for finding in detection.model.findings]
@@ -108,7 +118,7 @@ def _classes(detection: Detection) -> Group:
     note = (
         "Mask: the sum of the smallest mask found, in pixels. Turns: the share of "
         "held-out clean images that the recovered trigger turns. Mistakes: the share "
-        f"that the class draws while the clean skill is unlearned.{more}"
+        f"of new ones that the class draws, early while unlearning.{more}"
     )
     return Group(table, Text(note, style="dim"))
 

@@ -91,7 +91,7 @@ class UnlearnEpoch(Part):
     loss: float
     learning_rate: float
     mistaken: tuple[int, ...] = Field(
-        default=(), description="wrong predictions on the holdout, by predicted class"
+        default=(), description="wrong predictions on all clean samples, by class"
     )
 
 

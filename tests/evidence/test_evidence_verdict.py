@@ -68,6 +68,25 @@ def test_both_witnesses_together_say_more_than_one() -> None:
     assert verdict(masks, label=drawn).p_value > together.p_value
 
 
+def test_mistakes_alone_can_convict_a_class_whose_mask_is_large() -> None:
+    drawn = [0.005] * 10
+    drawn[0] = 0.955
+    found = verdict(CLEAN, label=drawn)
+    assert (found.level, found.kind, found.target) == ("strong", "all-to-one", 0)
+    assert found.p_inversion > 0.5
+    assert verdict([NEVER] * 10, label=drawn).target == 0
+
+
+def test_mistakes_that_two_classes_share_convict_neither() -> None:
+    """A real clean model: birds and frogs draw .55 and .28 of its new mistakes."""
+    drawn = [0.01, 0.01, 0.55, 0.03, 0.03, 0.03, 0.28, 0.02, 0.02, 0.02]
+    assert verdict(CLEAN, label=drawn).level == "none"
+
+
+def test_two_classes_share_the_mistakes_as_they_must() -> None:
+    assert verdict([40, 48], label=[0.02, 0.98]).level != "strong"
+
+
 def test_a_small_mask_without_a_class_is_all_to_all() -> None:
     found = verdict(CLEAN, free=3)
     assert (found.level, found.kind, found.target) == ("strong", "all-to-all", None)
