@@ -48,9 +48,9 @@ def detect(
     """Say whether MODEL seems to have a backdoor, and to which class.
 
     Two witnesses: the smallest pattern that turns clean images to each class (a
-    backdoor's class needs a far smaller one than the others), and the classes that
-    mistakes go to while the clean skill is unlearned. Nothing in MODEL is executed,
-    nothing is written, no triggered image is needed.
+    backdoor's class needs a far smaller one than the others), and the class that
+    draws new mistakes while the clean skill is unlearned. Nothing in MODEL is
+    executed, nothing is written, no triggered image is needed.
 
     Example: rnp detect model.pt --clean-dir data/
     """
