@@ -16,7 +16,6 @@ from pydantic import BaseModel, ConfigDict
 from subjects import Subject
 from subjects.subject import digest_of
 
-from harness import tool
 from harness.result import write
 from harness.sources import sources_of, tool_sources
 from harness.tool import write_images
@@ -83,7 +82,7 @@ class Search:
         baseline = Path(inspect.getfile(neural_cleanse))
         ours = self.searcher == "rnp"
         sources = tool_sources() if ours else sources_of(baseline)
-        sources = [*sources, Path(__file__), Path(tool.__file__)]
+        sources = [*sources, Path(__file__)]
         kind = self.device.partition(":")[0]
         return digest_of([*sources, self.subject.digest(), kind])
 

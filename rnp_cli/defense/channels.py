@@ -61,6 +61,11 @@ def kind_of(module: nn.Module) -> Kind | None:
     return "linear" if isinstance(module, nn.Linear) else None
 
 
+def has_batchnorm(layers: Iterable[ChannelLayer]) -> bool:
+    """Return whether some of these layers are BatchNorm's."""
+    return any(layer.kind == "batchnorm" for layer in layers)
+
+
 def find_channel_layers(model: nn.Module, images: Tensor) -> tuple[ChannelLayer, ...]:
     """List the maskable layers of ``model`` in the order in which they run.
 

@@ -4,7 +4,8 @@ Departures from the authors' code: the stop is measured in eval mode on samples 
 the ascent never saw; there is no learning-rate schedule, instead the rate halves when
 one epoch leaps over the way down or turns NaN (the epoch is taken back), and doubles
 when the accuracy stands still; the floor follows the number of classes; one can stop
-half way, for what needs a model that still knows its classes.
+half way, for what needs a model that still knows its classes; the first half is walked
+in small steps, because where its mistakes go tells a backdoor (``evidence/label.py``).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from rnp_cli.errors import DefenseFailed
 from rnp_cli.events import Listener, StageDone, StageStarted, StepDone, ignore
 
 STAGE = "unlearn"
+_HALF = 0.5  # of the clean skill, accuracy beyond chance
 
 
 class UnlearnConfig(BaseModel):
@@ -72,6 +74,12 @@ class Unlearned:
     floor: float
     history: tuple[Epoch, ...]
     backoffs: int
+
+    def is_early(self, epoch: Epoch) -> bool:
+        """Whether a tenth to a half of the clean skill was lost then."""
+        chance = 1 / len(self.mistaken)
+        left = (epoch.clean_accuracy - chance) / (self.start - chance)
+        return _HALF <= left <= 0.9
 
 
 _Measured = tuple[float, tuple[int, ...]]  # clean accuracy, mistakes by class
@@ -164,7 +172,12 @@ def _begin(
     )
     top = ascent.measure(samples)
     start, _ = top
-    if not start - floor >= config.floor_above_chance * (1 - chance):
+    if math.isnan(start):
+        raise DefenseFailed(
+            "The model holds values that are not finite, or answers with such.",
+            hint="It cannot be judged; ask for another copy of the file.",
+        )
+    if start - floor < config.floor_above_chance * (1 - chance):
         raise _too_little_skill(start, floor, len(samples.holdout))
     return ascent, top, floor
 
@@ -180,6 +193,7 @@ def _way_down(
 
     The ascent can still go back behind an epoch until the next one is asked for.
     """
+    chance = 1 / samples.num_classes
     accuracy = start
     history: list[Epoch] = []
     for _ in range(config.max_epochs):
@@ -187,8 +201,9 @@ def _way_down(
             break
         loss = ascent.epoch(samples.fit)
         reached, mistaken = ascent.measure(samples)
-        early = accuracy > (start + floor) / 2
-        share = config.longest_early_drop if early else config.longest_drop
+        share = config.longest_drop
+        if accuracy - chance > _HALF * (start - chance):
+            share = min(share, config.longest_early_drop)
         # Of a small holdout one image alone may be half the way.
         longest = max(share * (start - floor), 2 / len(samples.holdout))
         leapt = accuracy - reached > longest

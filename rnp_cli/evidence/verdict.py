@@ -9,8 +9,9 @@ does not ask what a trigger looks like, but several targets hide one another. A 
 held against both (Fisher's method), so that either alone can convict it.
 
 The null is computed, for as many classes as the model has: masks from a normal
-distribution with the spread of this model's masks, shares from a Dirichlet distribution
-with the concentration that is usual in clean models.
+distribution with the spread of this model's masks; mistakes, as many as were counted,
+with shares from a Dirichlet distribution as concentrated as is usual in clean models.
+That the witnesses err independently of each other is an assumption.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ from rnp_cli.evidence.label import LabelEvidence
 
 Level = Literal["none", "weak", "strong"]
 Kind = Literal["all-to-one", "all-to-all"]
-_DRAWS = 20_000
+_DRAWS = 200_000
 _FEW = 5  # masks; with two, none has others that differ among themselves
 _LEAST_FOUND = 2  # a mask is small beside others, or not at all
 
 
 class VerdictConfig(BaseModel):
-    """From which p-value evidence counts, and how small a spread is believed."""
+    """From which p-value evidence counts, and what is usual in clean models."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -45,9 +46,9 @@ class VerdictConfig(BaseModel):
     """Of the logarithm of mask sizes between the classes of clean models."""
     usual_classes: float = Field(3.0, gt=0)
     """How many classes' worth of evidence the usual spread is."""
-    usual_concentration: float = Field(0.5, gt=0)
-    """Of the shares of mistakes in clean models: the largest of ten is .37 in the mean
-    (two unlearnings each of six clean models of the project's own zoo)."""
+    usual_concentration: float = Field(5.0, gt=0)
+    """Of the shares of mistakes, over all classes: the largest of ten is .37 in the
+    mean of two unlearnings each of six clean models of the project's own zoo."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,10 @@ class Verdict:
     """What the evidence says.
 
     target: the class that the trigger leads to; None where there is none or the kind is
-    "all-to-all". index: the anomaly index of its mask. p_inversion: of so small a mask
-    under the null. p_label: of so large a share of new mistakes; None where there is no
-    such evidence. p_value: of both.
+    "all-to-all". The rest is of that trigger, or without one of the class that comes
+    nearest. index: the anomaly index of its mask. p_inversion: of so small a mask under
+    the null. p_label: of so large a share of new mistakes; None where they say nothing,
+    as of "all-to-all". p_value: of both.
     """
 
     level: Level
@@ -94,8 +96,10 @@ def judge(
     chosen = min(verdicts, key=lambda verdict: (verdict.p_value, -verdict.index))
     if chosen.level == "none":
         return replace(chosen, kind=None, target=None)
-    unsupported = chosen.p_label is None or chosen.p_label > config.weak
-    return replace(chosen, level="weak") if masks.are_few and unsupported else chosen
+    alone = 1.0 if chosen.p_label is None else _fisher(1.0, chosen.p_label)
+    if masks.are_few and _level(alone, config) != "strong":
+        return replace(chosen, level="weak")
+    return chosen
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,12 +152,18 @@ class _Drawn:
 
 def _weigh_mistakes(label: LabelEvidence, config: VerdictConfig, seed: int) -> _Drawn:
     classes = len(label.shares)
-    draws = min(_DRAWS, 20_000_000 // classes)
-    concentration = torch.full((classes,), config.usual_concentration).double()
-    with torch.random.fork_rng([]):  # the distribution takes no generator
-        torch.manual_seed(seed)
-        shares = torch.distributions.Dirichlet(concentration).sample((draws,))
-    return _Drawn(label.shares, shares.amax(1))
+    concentration = torch.full((classes,), config.usual_concentration / classes)
+    with torch.random.fork_rng([]):  # neither distribution takes a generator
+        torch.default_generator.manual_seed(seed)
+        usual = torch.distributions.Dirichlet(concentration.double())
+        shares = usual.sample((_draws(classes),))
+        counts = torch.poisson(shares * label.counted)
+    return _Drawn(label.shares, counts.amax(1) / counts.sum(1).clamp_min(1))
+
+
+def _draws(classes: int) -> int:
+    """Return how many models to draw: as many as memory allows, within reason."""
+    return min(_DRAWS, 20_000_000 // classes)
 
 
 def anomaly_indices(
@@ -228,8 +238,7 @@ def _moderated(variance: Tensor, freedom: int, config: VerdictConfig) -> Tensor:
 def _null(classes: int, spread: float, config: VerdictConfig, seed: int) -> Tensor:
     """Return the largest index (draw,) of models whose masks differ by chance alone."""
     generator = torch.Generator().manual_seed(seed)
-    draws = min(_DRAWS, 20_000_000 // classes)
-    values = torch.randn(draws, classes, generator=generator).double()
+    values = torch.randn(_draws(classes), classes, generator=generator).double()
     return _indices(spread * values, config)[0].amax(1)
 
 

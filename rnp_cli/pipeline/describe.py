@@ -12,7 +12,7 @@ from rnp_cli.architectures import Architecture
 from rnp_cli.checkpoints import Checkpoint
 from rnp_cli.data.load import CleanSamples
 from rnp_cli.defense.augment import Augmentation
-from rnp_cli.defense.channels import ChannelLayer
+from rnp_cli.defense.channels import ChannelLayer, has_batchnorm
 from rnp_cli.defense.rank import RankedChannel
 from rnp_cli.defense.rnp import Defended
 from rnp_cli.defense.samples import Samples, SplitSamples
@@ -205,9 +205,7 @@ def _not_checked(
             "The architecture by name: it was recognized by the order of its "
             "tensors' shapes, and by the clean accuracy that it gives."
         )
-    if architecture.matched_by == "graph" and not any(
-        layer.kind == "batchnorm" for layer in defended.layers
-    ):
+    if architecture.matched_by == "graph" and not has_batchnorm(defended.layers):
         notes.append(
             "Whether BatchNorm was folded into the convolutions: the ONNX graph has "
             "none, as exporters make it by default, and without it backdoors are "

@@ -21,7 +21,7 @@ from rnp_cli.evidence.inversion import (
     RecoveredTrigger,
     invert_triggers,
 )
-from rnp_cli.evidence.label import LabelEvidence, path_evidence, path_speaks
+from rnp_cli.evidence.label import LabelEvidence, path_evidence
 from rnp_cli.evidence.verdict import Verdict, VerdictConfig, judge
 from rnp_cli.pipeline.clock import Clock
 from rnp_cli.pipeline.describe import (
@@ -90,12 +90,13 @@ def _gather(
     listen: Listener,
 ) -> Evidence:
     model, device = opened.clean.classifier, parts.fit.images.device
+    layers = find_channel_layers(model, parts.fit.images[:2])
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(request.seed)  # dropout draws from the global generator
         unlearned = _unlearn(opened, parts, augmentation, request, listen)
     label = None
     if isinstance(unlearned, Unlearned):
-        label = path_evidence(unlearned, opened.clean.samples)
+        label = path_evidence(unlearned, layers, opened.clean.samples)
     targets = _suspects(opened.clean.num_classes, label, request.most_classes)
     triggers = invert_triggers(
         model,
@@ -107,9 +108,7 @@ def _gather(
     )
     if isinstance(unlearned, DefenseFailed) and not any(t.found for t in triggers):
         raise unlearned  # neither witness has anything to say
-    layers = find_channel_layers(model, parts.fit.images[:2])
-    heard = label if path_speaks(layers) else None
-    verdict = judge(triggers, heard, request.verdict, seed=request.seed)
+    verdict = judge(triggers, label, request.verdict, seed=request.seed)
     return Evidence(layers, unlearned, label, triggers, verdict)
 
 
@@ -199,7 +198,6 @@ def _not_checked(
     request: DetectRequest, num_classes: int, evidence: Evidence
 ) -> list[str]:
     failed = isinstance(evidence.unlearned, DefenseFailed)
-    deaf = not path_speaks(evidence.layers)
     notes = [
         "Triggers that neither show as a pattern laid over any image nor draw mistakes "
         "while the model unlearns. No evidence is not proof that there is no backdoor.",
@@ -207,17 +205,18 @@ def _not_checked(
         "here is that of the recovered trigger, an estimate.",
     ]
     if num_classes > request.most_classes:
-        chosen = "the first" if failed else "those that draw the most mistakes"
+        chosen = "those that draw the most mistakes" if evidence.label else "the first"
         notes.append(
             f"{num_classes - request.most_classes} of {num_classes} classes: triggers "
             f"were recovered for {request.most_classes}, {chosen}."
         )
     if failed:
         notes.append("Where mistakes go while unlearning: it did not come to its end.")
-    if deaf:
+    elif evidence.label is None:
         notes.append(
-            "Where mistakes go while unlearning: without BatchNorm that says nothing, "
-            "so triggers that warp an image, or work on one class only, are missed."
+            "Where mistakes go while unlearning: that says nothing without BatchNorm, "
+            "with few classes, or where the way down begins with a leap. So triggers "
+            "that warp an image, or work on one class only, are missed."
         )
     if num_classes < 5:
         notes.append(

@@ -24,7 +24,9 @@ class VerdictInfo(Part):
     level: Literal["none", "weak", "strong"]
     kind: Literal["all-to-one", "all-to-all"] | None
     target: int | None = Field(description="the class that the trigger leads to")
-    index: float = Field(description="of the smallest mask, in standard deviations")
+    index: float = Field(
+        description="of the target's mask, or the nearest class's, in its spread"
+    )
     p_inversion: float
     p_label: float | None
     p_value: float = Field(description="of both witnesses together")
@@ -53,7 +55,7 @@ class Detection(Part):
     samples: SampleInfo
     accuracy: Accuracy
     label: TargetInfo | None = Field(
-        description="where mistakes go while the clean skill is unlearned"
+        description="where new mistakes go early in unlearning; None: not telling"
     )
     unlearn: UnlearnInfo | None
     unlearn_failure: str | None

@@ -75,12 +75,15 @@ def _said(detection: Detection) -> str:
             )
         seen.append(f"p = {verdict.p_value:.2g}; `rnp sanitize` is the next step.")
         return " ".join(seen)
+    mistakes = ""
+    if detection.label is not None:
+        mistakes = ", and none draws more of the new mistakes than chance explains"
     if any(t.found for t in detection.triggers if t.target is not None):
         return (
-            "No class can be reached by a pattern much smaller than the others need, "
-            f"and none draws nearly all mistakes (p = {verdict.p_value:.2g})."
+            "No class can be reached by a pattern much smaller than the others need"
+            f"{mistakes} (p = {verdict.p_value:.2g})."
         )
-    return "No pattern was found that turns clean images to any one class."
+    return f"No pattern was found that turns clean images to any one class{mistakes}."
 
 
 def _facts(detection: Detection) -> Table:

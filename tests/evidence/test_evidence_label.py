@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from rnp_cli.defense.channels import find_channel_layers
+from rnp_cli.defense.channels import ChannelLayer
 from rnp_cli.defense.samples import Samples
 from rnp_cli.defense.unlearn import Epoch, Unlearned
-from rnp_cli.evidence.label import label_evidence, path_evidence, path_speaks
+from rnp_cli.evidence.label import LabelEvidence, label_evidence, path_evidence
 
 
 def test_the_class_most_predicted_is_the_suspect_whatever_the_labels() -> None:
@@ -30,13 +30,20 @@ def test_classes_that_are_never_predicted_count_as_zero() -> None:
     assert sum(shares) == pytest.approx(1)
 
 
+PLAIN = ChannelLayer(
+    name="conv", kind="convolution", channels=2, scaled=(), producers=()
+)
+NORM = ChannelLayer(name="bn", kind="batchnorm", channels=2, scaled=(), producers=())
+USUAL = (2, 2, 2, 2, 2)
+
+
 def path(*epochs: tuple[float, tuple[int, ...]]) -> Unlearned:
-    """An unlearning from an accuracy of one, with a mistake of each kind before."""
+    """An unlearning from an accuracy of one, with two mistakes of each kind before."""
     history = tuple(Epoch(accuracy, 1.0, 0.01, drawn) for accuracy, drawn in epochs)
     return Unlearned(
         model=nn.Identity(),
         start=1.0,
-        mistaken=(1, 1, 1),
+        mistaken=tuple(2 for _ in epochs[0][1]),
         floor=0.4,
         history=history,
         backoffs=0,
@@ -48,41 +55,45 @@ def of_classes(*counts: int) -> Samples:
     return Samples(torch.zeros(len(labels), 1, 2, 2), labels)
 
 
+def evidence_of(
+    found: Unlearned, samples: Samples | None = None
+) -> LabelEvidence | None:
+    return path_evidence(found, [PLAIN, NORM], samples or of_classes(*[50] * 5))
+
+
 def test_the_first_half_of_the_way_speaks_and_each_epoch_counts_the_same() -> None:
     found = path(
-        (0.99, (11, 1, 1)),  # too early
-        (0.9, (1, 2, 4)),
-        (0.8, (1, 21, 1)),
-        (0.4, (91, 1, 1)),  # too late
+        (0.95, (12, 2, 2, 2, 2)),  # too early
+        (0.9, (2, 3, 5, 0, 2)),
+        (0.8, (2, 22, 2, 2, 2)),
+        (0.4, (92, 2, 2, 2, 2)),  # too late
     )
 
-    evidence = path_evidence(found, of_classes(50, 50, 50))
+    evidence = evidence_of(found)
 
-    assert evidence.shares == pytest.approx((0.0, 0.625, 0.375))
+    assert evidence is not None
+    assert evidence.shares == pytest.approx((0.0, 0.625, 0.375, 0.0, 0.0))
     assert evidence.target == 1
+    assert evidence.counted == 12
 
 
-def test_where_one_step_leaps_over_the_first_half_the_end_speaks() -> None:
-    found = path((0.99, (1, 31, 1)), (0.3, (21, 1, 1)))
-    assert path_evidence(found, of_classes(50, 50, 50)).target == 0
+def test_where_one_step_leaps_over_the_first_half_nothing_is_said() -> None:
+    leap = path((0.99, (2, 32, 2, 2, 2)), (0.3, (22, 2, 2, 2, 2)))
+    assert evidence_of(leap) is None
 
 
 def test_a_class_is_held_against_the_samples_that_are_not_its_own() -> None:
-    evidence = path_evidence(path((0.8, (21, 41, 1))), of_classes(60, 20, 20))
-    assert evidence.shares == pytest.approx((0.5, 0.5, 0.0))
+    samples = of_classes(60, 20, 10, 5, 5)
+    evidence = evidence_of(path((0.8, (22, 42, 2, 2, 2))), samples)
+    assert evidence is not None
+    assert evidence.shares == pytest.approx((0.5, 0.5, 0.0, 0.0, 0.0))
 
 
 def test_mistakes_that_only_change_places_say_nothing() -> None:
-    shares = path_evidence(path((0.8, (1, 1, 0))), of_classes(5, 5, 5)).shares
-    assert shares == pytest.approx((1 / 3, 1 / 3, 1 / 3))
+    assert evidence_of(path((0.8, USUAL))) is None
 
 
-def test_a_network_without_batchnorm_is_not_heard() -> None:
-    images = torch.zeros(2, 1, 5, 5)
-    plain = nn.Sequential(
-        nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(18, 4), nn.Linear(4, 3)
-    )
-    assert not path_speaks(find_channel_layers(plain, images))
-    convolution, *rest = plain
-    normalized = nn.Sequential(convolution, nn.BatchNorm2d(2), *rest)
-    assert path_speaks(find_channel_layers(normalized, images))
+def test_without_batchnorm_or_with_few_classes_nothing_is_said() -> None:
+    found = path((0.8, (2, 22, 2, 2, 2)))
+    assert path_evidence(found, [PLAIN], of_classes(*[50] * 5)) is None
+    assert evidence_of(path((0.8, (2, 22))), of_classes(50, 50)) is None

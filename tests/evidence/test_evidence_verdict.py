@@ -28,12 +28,16 @@ def trigger(target: int | None, norm: float) -> RecoveredTrigger:
 
 
 def verdict(
-    masks: Sequence[float], *, free: float = NEVER, label: Sequence[float] | None = None
+    masks: Sequence[float],
+    *,
+    free: float = NEVER,
+    label: Sequence[float] | None = None,
+    counted: int = 100,
 ) -> Verdict:
     triggers = [trigger(target, norm) for target, norm in enumerate(masks)]
     evidence = None
     if label is not None:
-        evidence = LabelEvidence(0, 0.0, tuple(label))
+        evidence = LabelEvidence(0, 0.0, tuple(label), counted)
     return judge([*triggers, trigger(None, free)], evidence, VerdictConfig(), seed=0)
 
 
@@ -83,8 +87,28 @@ def test_mistakes_that_two_classes_share_convict_neither() -> None:
     assert verdict(CLEAN, label=drawn).level == "none"
 
 
-def test_two_classes_share_the_mistakes_as_they_must() -> None:
-    assert verdict([40, 48], label=[0.02, 0.98]).level != "strong"
+def test_few_mistakes_are_little_evidence() -> None:
+    drawn = [0.0] * 10
+    drawn[0] = 1.0
+    assert verdict(CLEAN, label=drawn, counted=100).level == "strong"
+    assert verdict(CLEAN, label=drawn, counted=4).level == "none"
+
+
+@pytest.mark.parametrize("classes", [43, 1000])
+def test_many_classes_do_not_make_a_middling_share_evidence(classes: int) -> None:
+    masks = [80.0 + number % 7 for number in range(classes)]
+    drawn = [0.5] + [0.5 / (classes - 1)] * (classes - 1)
+    assert verdict(masks, label=drawn).level == "none"
+    drawn = [0.99] + [0.01 / (classes - 1)] * (classes - 1)
+    assert verdict(masks, label=drawn).level == "strong"
+
+
+def test_few_masks_and_a_middling_share_are_weak_at_best() -> None:
+    masks = [NEVER] * 10
+    masks[4], masks[5] = 4, 48
+    drawn = [0.03] * 10
+    drawn[4] = 0.73
+    assert verdict(masks, label=drawn).level == "weak"
 
 
 def test_a_small_mask_without_a_class_is_all_to_all() -> None:

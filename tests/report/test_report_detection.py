@@ -67,6 +67,26 @@ def verdict(level: str, kind: str | None) -> VerdictInfo:
     )
 
 
+def test_the_witness_that_convicts_is_the_one_that_is_quoted(
+    make_detection: Any, rendered: Rendered
+) -> None:
+    by_mistakes = verdict("strong", "all-to-one").model_copy(
+        update={"target": 1, "p_inversion": 1.0, "p_label": 1e-5, "p_value": 1e-4}
+    )
+    shown = rendered(render_detection(make_detection(verdict=by_mistakes)))
+    assert "While the model unlearns" in shown
+    assert "A pattern over" not in shown
+
+
+def test_mistakes_that_say_nothing_are_not_spoken_of(
+    make_detection: Any, rendered: Rendered
+) -> None:
+    none = verdict("none", None)
+    assert "new mistakes" in rendered(render_detection(make_detection(verdict=none)))
+    deaf = make_detection(verdict=none, label=None)
+    assert "none draws" not in rendered(render_detection(deaf))
+
+
 def test_strong_evidence(
     make_detection: Any, rendered: Rendered, check_golden: Callable[[str, str], None]
 ) -> None:
