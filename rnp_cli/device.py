@@ -69,6 +69,14 @@ def suitable_threads(model: nn.Module, image: Tensor) -> Iterator[None]:
 
 
 @contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed the global generator, which dropout draws from; as before afterwards."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
 def reproducible() -> Iterator[None]:
     """Ask cuDNN for the same algorithms each time; as before afterwards."""
     backend = torch.backends.cudnn

@@ -27,6 +27,7 @@ from rnp_cli.defense.threshold import (
     choose_threshold,
 )
 from rnp_cli.defense.unlearn import UnlearnConfig, Unlearned, unlearn
+from rnp_cli.device import seeded
 from rnp_cli.errors import DefenseFailed
 from rnp_cli.events import Listener, ignore
 
@@ -74,8 +75,7 @@ def defend(
     Raises DefenseFailed when a stage cannot do its work.
     """
     device = samples.fit.images.device
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)  # dropout draws from the global generator
+    with seeded(seed, device):
         layers = find_channel_layers(model, samples.fit.images[:2])
         if not layers:
             raise DefenseFailed(

@@ -24,7 +24,7 @@ from rnp_cli.errors import DefenseFailed
 from rnp_cli.events import Listener, StageDone, StageStarted, StepDone, ignore
 
 STAGE = "unlearn"
-_HALF = 0.5  # of the clean skill, accuracy beyond chance
+_EARLY = (0.5, 0.9)  # of the clean skill is left where mistakes tell a backdoor
 
 
 class UnlearnConfig(BaseModel):
@@ -77,9 +77,8 @@ class Unlearned:
 
     def is_early(self, epoch: Epoch) -> bool:
         """Whether a tenth to a half of the clean skill was lost then."""
-        chance = 1 / len(self.mistaken)
-        left = (epoch.clean_accuracy - chance) / (self.start - chance)
-        return _HALF <= left <= 0.9
+        left = _skill_left(epoch.clean_accuracy, self.start, len(self.mistaken))
+        return _EARLY[0] <= left <= _EARLY[1]
 
 
 _Measured = tuple[float, tuple[int, ...]]  # clean accuracy, mistakes by class
@@ -193,7 +192,6 @@ def _way_down(
 
     The ascent can still go back behind an epoch until the next one is asked for.
     """
-    chance = 1 / samples.num_classes
     accuracy = start
     history: list[Epoch] = []
     for _ in range(config.max_epochs):
@@ -202,7 +200,7 @@ def _way_down(
         loss = ascent.epoch(samples.fit)
         reached, mistaken = ascent.measure(samples)
         share = config.longest_drop
-        if accuracy - chance > _HALF * (start - chance):
+        if _skill_left(accuracy, start, samples.num_classes) > _EARLY[0]:
             share = min(share, config.longest_early_drop)
         # Of a small holdout one image alone may be half the way.
         longest = max(share * (start - floor), 2 / len(samples.holdout))
@@ -215,6 +213,12 @@ def _way_down(
         history.append(Epoch(accuracy, loss, ascent.rate, mistaken))
         yield history[-1]
         ascent.keep(faster=_stands_still(history, start - floor))
+
+
+def _skill_left(accuracy: float, start: float, classes: int) -> float:
+    """Return the share that is left of the accuracy beyond chance."""
+    chance = 1 / classes
+    return (accuracy - chance) / (start - chance)
 
 
 def _end(

@@ -13,7 +13,7 @@ from rnp_cli.defense.augment import Augmentation, bearable_augmentation
 from rnp_cli.defense.channels import ChannelLayer, find_channel_layers
 from rnp_cli.defense.samples import SplitSamples
 from rnp_cli.defense.unlearn import UnlearnConfig, Unlearned, unlearn
-from rnp_cli.device import describe, reproducible, suitable_threads
+from rnp_cli.device import describe, reproducible, seeded, suitable_threads
 from rnp_cli.errors import DefenseFailed
 from rnp_cli.events import Listener, ignore
 from rnp_cli.evidence.inversion import (
@@ -91,8 +91,7 @@ def _gather(
 ) -> Evidence:
     model, device = opened.clean.classifier, parts.fit.images.device
     layers = find_channel_layers(model, parts.fit.images[:2])
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(request.seed)  # dropout draws from the global generator
+    with seeded(request.seed, device):
         unlearned = _unlearn(opened, parts, augmentation, request, listen)
     label = None
     if isinstance(unlearned, Unlearned):

@@ -6,12 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import torch
-
 from rnp_cli.data.stream import Batch, stream_images
 from rnp_cli.data.walk import Found, walk_images
 from rnp_cli.defense.augment import bearable_augmentation
-from rnp_cli.device import reproducible, suitable_threads
+from rnp_cli.device import reproducible, seeded, suitable_threads
 from rnp_cli.errors import InputRefused, UsageError
 from rnp_cli.events import Listener, StageDone, StageStarted, StepDone, ignore
 from rnp_cli.evidence.samples import SampleDetector, calibrate, expose
@@ -77,8 +75,7 @@ def _prepare(request: FilterRequest, opened: OpenedModel, listen: Listener) -> P
     model, device = clean.classifier, clean.samples.images.device
     parts = opened.split(request.holdout_share, seed=request.seed)
     augmentation = bearable_augmentation(model, parts.fit, seed=request.seed)
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(request.seed)  # dropout draws from the global generator
+    with seeded(request.seed, device):
         exposed = expose(
             model,
             parts,

@@ -15,7 +15,7 @@ from rnp_cli.defense.augment import Augmentation, bearable_augmentation
 from rnp_cli.defense.channels import find_channel_layers
 from rnp_cli.defense.samples import SplitSamples
 from rnp_cli.defense.unlearn import UnlearnConfig, Unlearned, unlearn_half
-from rnp_cli.device import describe, reproducible, suitable_threads
+from rnp_cli.device import describe, reproducible, seeded, suitable_threads
 from rnp_cli.errors import UsageError
 from rnp_cli.events import Listener, ignore
 from rnp_cli.evidence.inversion import (
@@ -158,8 +158,7 @@ def _unlearn(
     listen: Listener,
 ) -> Unlearned:
     device = parts.fit.images.device
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(request.seed)  # dropout draws from the global generator
+    with seeded(request.seed, device):
         return unlearn_half(
             opened.clean.classifier,
             parts,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.panel import Panel
@@ -14,6 +13,7 @@ from rnp_cli.report.facts import (
     class_name,
     facts_table,
     interval,
+    list_table,
     model_facts,
     not_checked,
 )
@@ -102,13 +102,7 @@ def _facts(detection: Detection) -> Table:
 
 
 def _classes(detection: Detection) -> Group:
-    table = Table(
-        title="Smallest trigger for each class",
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-    )
+    table = list_table("Smallest trigger for each class")
     table.add_column("Class", overflow="fold")
     table.add_column("Mask, pixels", justify="right")
     table.add_column("Turns", justify="right")

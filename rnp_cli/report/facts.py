@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from rich import box
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -56,6 +57,17 @@ def facts_table(rows: Iterable[Fact]) -> Table:
     for name, value in rows:
         table.add_row(Text(name, style="bold"), Text(plain(value)))
     return table
+
+
+def list_table(title: str) -> Table:
+    """Begin a table of classes, channels or files under a title."""
+    return Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
 
 
 def not_checked(notes: Iterable[str]) -> Group:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from rnp_cli.report.facts import class_name, facts_table, model_facts, not_checked
+from rnp_cli.report.facts import (
+    class_name,
+    facts_table,
+    list_table,
+    model_facts,
+    not_checked,
+)
 from rnp_cli.report.filtering import Filtering
 from rnp_cli.report.plain import plain
 
@@ -75,13 +80,7 @@ def _most(counts: tuple[int, ...]) -> list[tuple[int, int]]:
 
 
 def _suspects(filtering: Filtering) -> Group:
-    table = Table(
-        title="Most suspect",
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-    )
+    table = list_table("Most suspect")
     table.add_column("File", overflow="fold")
     table.add_column("Predicted", overflow="fold")
     table.add_column("Score", justify="right")

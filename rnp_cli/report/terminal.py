@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.panel import Panel
@@ -13,6 +12,7 @@ from rnp_cli.report.facts import (
     class_name,
     facts_table,
     interval,
+    list_table,
     model_facts,
     not_checked,
 )
@@ -91,14 +91,8 @@ def _target(report: Report) -> str:
 
 def _channels(report: Report) -> Group:
     rows = report.pruned or report.next_in_rank
-    table = Table(
-        title="Pruned channels"
-        if report.pruned
-        else "Most suspicious channels (none pruned)",
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
+    table = list_table(
+        "Pruned channels" if report.pruned else "Most suspicious channels (none pruned)"
     )
     table.add_column("Rank", justify="right")
     table.add_column("Layer", overflow="fold")

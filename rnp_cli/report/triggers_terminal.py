@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.panel import Panel
-from rich.table import Table
 from rich.text import Text
 
 from rnp_cli.report.facts import (
@@ -14,6 +12,7 @@ from rnp_cli.report.facts import (
     class_name,
     facts_table,
     interval,
+    list_table,
     model_facts,
     not_checked,
 )
@@ -78,13 +77,7 @@ def _inverted_on(report: TriggerReport) -> str:
 
 
 def _table(triggers: list[RecoveredInfo], report: TriggerReport) -> Group:
-    table = Table(
-        title="Smallest trigger for each class",
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-    )
+    table = list_table("Smallest trigger for each class")
     table.add_column("Class", overflow="fold")
     table.add_column("Mask, pixels", justify="right")
     table.add_column("Index", justify="right")
