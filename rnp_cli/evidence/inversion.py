@@ -5,18 +5,18 @@ optimised so that clean images, with the pattern blended in where the mask is, g
 class, and the mask is small. A class that a far smaller mask reaches than the others
 is suspect. Departures:
 
-- All classes are optimised in one batch, each with a weight on its mask of its own.
-- One more mask has no class of its own: it turns every image *away* from its true
-  class. A patch that moves every class on to another ("all to all") reaches no single
-  class, and shows here.
-- The learning rate is high and the start is a mask over the whole image: small,
-  sharply bounded triggers are found within a hundred steps where a lower rate settles
-  in a local optimum.
+- All classes are optimised in one batch, each with a weight on its size of its own.
+- One more has no class of its own: it turns every image *away* from its true class. A
+  patch that moves every class on to another ("all to all") reaches no single class, and
+  shows here.
+- A trigger need not be a patch: what is added to the whole image, or warps it, is
+  searched for in the same way (``evidence/triggers/``, a file for each family).
 """
 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -28,9 +28,10 @@ from torch import Tensor, nn
 from rnp_cli.defense.samples import Samples, SplitSamples
 from rnp_cli.defense.score import logits_of
 from rnp_cli.events import Listener, StageDone, StageStarted, StepDone, ignore
+from rnp_cli.evidence.triggers import FAMILIES, Change, Family
 
 STAGE = "invert"
-_FIRST_MASK = 0.2  # over the whole image
+_LOWEST_WEIGHT, _HIGHEST_WEIGHT = 1e-3, 1e3  # of a size, beside the first weight
 
 
 class InversionConfig(BaseModel):
@@ -40,11 +41,8 @@ class InversionConfig(BaseModel):
 
     steps: int = Field(140, ge=1)
     images_per_class: int = Field(16, ge=1)
-    learning_rate: float = Field(0.6, gt=0)
     success: float = Field(0.95, gt=0, le=1)
     """Share of images that a trigger must turn to count as found."""
-    first_weight: float = Field(0.01, gt=0)
-    """Of the mask's size in the loss; it rises while the trigger works."""
     pixels_at_once: int = Field(2**20, ge=1)
     """Of all images in one step; more classes than that holds take turns."""
 
@@ -54,23 +52,21 @@ class RecoveredTrigger:
     """The smallest trigger found for a class; an estimate, not the attacker's own.
 
     target: the class, or None for the trigger that turns images to any other class.
-    mask: (1, height, width) in [0, 1]. pattern: (channel, height, width) in [0, 1].
-    norm: the mask's sum, in pixels; the whole image where no trigger was found.
-    success: share of the held-out clean samples that it turns (those of the target
-    left out), the *estimated* attack success rate.
+    change: what it does to images. norm: its size, in the unit of its family; the
+    largest there is where no trigger was found. success: share of the held-out clean
+    samples that it turns (those of the target left out), the *estimated* attack success
+    rate.
     """
 
     target: int | None
-    mask: Tensor
-    pattern: Tensor
+    change: Change
     norm: float
     success: float
     found: bool
 
     def stamp(self, images: Tensor) -> Tensor:
         """Put the trigger on images (batch, channel, height, width) in [0, 1]."""
-        mask, pattern = self.mask.to(images.device), self.pattern.to(images.device)
-        return (1 - mask) * images + mask * pattern
+        return self.change.stamp(images)
 
 
 def invert_triggers(
@@ -80,6 +76,7 @@ def invert_triggers(
     *,
     targets: Sequence[int | None],
     seed: int,
+    family: Family = "overlay",
     listen: Listener = ignore,
 ) -> tuple[RecoveredTrigger, ...]:
     """Recover a trigger for each of ``targets``; None is "any other class".
@@ -96,16 +93,23 @@ def invert_triggers(
     generator = torch.Generator().manual_seed(seed)
     frozen = copy.deepcopy(model).eval().requires_grad_(False)
     for number, group in enumerate(groups):
-        search = _Search(frozen, samples.fit, group, config, generator)
+        search = _Search(frozen, samples.fit, group, config, family, generator)
         for step in range(1, config.steps + 1):
             search.step()
             listen(StepDone(stage=STAGE, step=number * config.steps + step))
         found += search.triggers(samples.holdout)
-    smallest = min(found, key=lambda trigger: trigger.norm)
-    goal = "any other class" if smallest.target is None else f"class {smallest.target}"
-    summary = f"the smallest mask, {smallest.norm:.1f} pixels, leads to {goal}"
-    listen(StageDone(stage=STAGE, summary=summary))
+    listen(StageDone(stage=STAGE, summary=_summary(found, FAMILIES[family].unit)))
     return tuple(found)
+
+
+def _summary(found: Sequence[RecoveredTrigger], unit: str) -> str:
+    """Name the smallest."""
+    working = [trigger for trigger in found if trigger.found]
+    if not working:
+        return "no trigger was found"
+    smallest = min(working, key=lambda trigger: trigger.norm)
+    goal = "any other class" if smallest.target is None else f"class {smallest.target}"
+    return f"the smallest trigger, {smallest.norm:.3g} {unit}, leads to {goal}"
 
 
 def estimated_success(
@@ -127,7 +131,7 @@ def estimated_success(
 
 
 class _Search:
-    """The masks and patterns of some targets, optimised together."""
+    """The triggers of some targets, optimised together."""
 
     def __init__(
         self,
@@ -135,6 +139,7 @@ class _Search:
         samples: Samples,
         targets: Sequence[int | None],
         config: InversionConfig,
+        family: Family,
         generator: torch.Generator,
     ) -> None:
         device = samples.images.device
@@ -148,40 +153,39 @@ class _Search:
         everything = torch.arange(len(samples))
         others = (_others(samples.labels, target) for target in targets)
         self._images = [some if len(some) else everything for some in others]
-        self._mask = _start((rows, 1, height, width), generator, device)
-        with torch.no_grad():
-            self._mask += torch.logit(torch.tensor(_FIRST_MASK))
-        self._pattern = _start((rows, channels, height, width), generator, device)
+        kind = FAMILIES[family]
+        shape = (channels, height, width)
+        self._candidates = kind(rows, shape, generator, device)
         self._optimizer = torch.optim.Adam(
-            [self._mask, self._pattern], lr=config.learning_rate, betas=(0.5, 0.9)
+            self._candidates.parameters, lr=kind.learning_rate, betas=(0.5, 0.9)
         )
-        self._weight = torch.full((rows,), config.first_weight, device=device)
+        self._first_weight = kind.first_weight
+        self._weight = torch.full((rows,), kind.first_weight, device=device)
         self._success = torch.zeros(rows, device=device)  # a running mean
         self._norm = torch.full((rows,), torch.inf, device=device)
-        self._best_mask = torch.ones(rows, 1, height, width, device=device)
-        self._best_pattern = self._pattern.detach().sigmoid()
 
     def step(self) -> None:
-        """Move all masks and patterns once, and keep those that are the best so far."""
+        """Move all candidates once, and keep those that are the best so far."""
         images, labels = self._draw()
-        mask, pattern = self._mask.sigmoid(), self._pattern.sigmoid()
-        stamped = (1 - mask[:, None]) * images + (mask * pattern)[:, None]
+        stamped = self._candidates.stamp(images)
+        norm = self._candidates.sizes()
         rows, count = labels.shape
         logits = self._model(stamped.flatten(0, 1)).view(rows, count, -1)
         loss, turned = self._judge(logits, labels)
-        norm = mask.sum((1, 2, 3))
         self._optimizer.zero_grad()
         (loss + self._weight * norm).sum().backward()
-        self._optimizer.step()
         with torch.no_grad():
             self._success.lerp_(turned, 0.2)
             works = self._success >= self._config.success
             better = works & (norm < self._norm)
             self._norm[better] = norm[better]
-            self._best_mask[better] = mask[better]
-            self._best_pattern[better] = pattern[better]
+            self._candidates.keep(better)
             weight = torch.where(works, self._weight * 1.1, self._weight / 1.15)
-            self._weight = weight.clamp(1e-5, 10)
+            self._weight = weight.clamp(
+                _LOWEST_WEIGHT * self._first_weight,
+                _HIGHEST_WEIGHT * self._first_weight,
+            )
+        self._optimizer.step()
 
     def triggers(self, holdout: Samples) -> list[RecoveredTrigger]:
         """Return what was found, with its success on samples not used for it."""
@@ -214,14 +218,14 @@ class _Search:
         return torch.stack(losses), torch.stack(turned)
 
     def _trigger(self, row: int, holdout: Samples) -> RecoveredTrigger:
-        mask = self._best_mask[row].cpu()
+        norm = float(self._norm[row])
+        found = math.isfinite(norm)
         trigger = RecoveredTrigger(
             target=self._targets[row],
-            mask=mask,
-            pattern=self._best_pattern[row].cpu(),
-            norm=float(mask.sum()),
+            change=self._candidates.kept(row),
+            norm=norm if found else self._candidates.largest,
             success=0.0,
-            found=bool(torch.isfinite(self._norm[row])),
+            found=found,
         )
         success = estimated_success(self._model, trigger, holdout)
         return replace(trigger, success=success)
@@ -233,10 +237,3 @@ def _others(labels: Tensor, target: int | None) -> Tensor:
     if target is None:
         return torch.arange(len(labels))
     return (labels != target).nonzero()[:, 0]
-
-
-def _start(
-    shape: tuple[int, ...], generator: torch.Generator, device: torch.device
-) -> Tensor:
-    noise = 0.01 * torch.randn(shape, generator=generator)
-    return noise.to(device).requires_grad_(True)

@@ -38,7 +38,7 @@ def pictures(
     found = [trigger for trigger in triggers if trigger.found]
     files = {}
     for trigger in found:
-        images = (trigger.mask * trigger.pattern, trigger.mask)
+        images = (trigger.change.picture(), trigger.change.extent())
         for name, image in zip(file_names(trigger), images, strict=True):
             files[name] = png(picture(image))
     smallest = sorted(found, key=lambda trigger: trigger.norm)[:_MOST_ROWS]
@@ -57,8 +57,8 @@ def _clean_row(clean: CleanSamples, samples: Samples) -> Row:
 
 def _row(trigger: RecoveredTrigger, clean: CleanSamples, samples: Samples) -> Row:
     stamped = Samples(trigger.stamp(samples.images), samples.labels)
-    mask = Tile(trigger.mask, "mask")
-    gray = torch.full_like(trigger.pattern, 0.5)
+    mask = Tile(trigger.change.extent(), "mask")
+    gray = torch.full_like(samples.images[0], 0.5)
     blended = Tile(trigger.stamp(gray), "on gray")  # where it paints black, it shows
     title = f"{_goal(trigger.target, clean)}: mask of {trigger.norm:.1f} pixels"
     return Row(title, [mask, blended, *_answered(clean, stamped)])

@@ -12,6 +12,7 @@ from rnp_cli.evidence.inversion import (
     estimated_success,
     invert_triggers,
 )
+from rnp_cli.evidence.triggers.overlay import Overlay
 
 ROW, LEFT, RIGHT = 1, 5, 6  # where the backdoors below look
 QUICK = InversionConfig(steps=100)
@@ -76,9 +77,10 @@ def test_recovered_trigger_works_and_shows_the_pixel(samples: SplitSamples) -> N
     (found,) = invert_triggers(Corners(target=2), samples, QUICK, targets=[2], seed=0)
     assert found.found
     assert found.success > 0.9
-    assert found.mask[0, ROW, LEFT : RIGHT + 1].sum() > 0.8 * found.norm
-    assert found.mask.min() >= 0
-    assert found.mask.max() <= 1
+    mask = found.change.extent()
+    assert mask[0, ROW, LEFT : RIGHT + 1].sum() > 0.8 * found.norm
+    assert mask.min() >= 0
+    assert mask.max() <= 1
     model = Corners(target=2)
     stamped = found.stamp(samples.holdout.images)
     assert (model(stamped).argmax(1) == 2).float().mean() > 0.9
@@ -115,7 +117,7 @@ def test_success_is_estimated_on_any_model(samples: SplitSamples) -> None:
 
 def test_what_was_not_found_has_no_success(samples: SplitSamples) -> None:
     ones = torch.ones(1, 8, 8)
-    nothing = RecoveredTrigger(2, ones, ones, 64.0, 0.0, found=False)
+    nothing = RecoveredTrigger(2, Overlay(ones, ones), 64.0, 0.0, found=False)
     assert estimated_success(Corners(target=2), nothing, samples.holdout) == 0
 
 

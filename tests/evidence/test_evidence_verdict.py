@@ -7,6 +7,7 @@ import torch
 
 from rnp_cli.evidence.inversion import RecoveredTrigger
 from rnp_cli.evidence.label import LabelEvidence
+from rnp_cli.evidence.triggers.overlay import Overlay
 from rnp_cli.evidence.verdict import (
     Verdict,
     VerdictConfig,
@@ -20,11 +21,9 @@ CLEAN = [91, 77, 94, 111, 88, 110, 61, 65, 119, 88]  # a real clean model's mask
 
 
 def trigger(target: int | None, norm: float) -> RecoveredTrigger:
-    nothing = torch.zeros(1)
+    nothing = Overlay(torch.zeros(1), torch.zeros(1))
     found = norm < NEVER
-    return RecoveredTrigger(
-        target, nothing, nothing, norm if found else IMAGE, 1.0, found
-    )
+    return RecoveredTrigger(target, nothing, norm if found else IMAGE, 1.0, found)
 
 
 def verdict(

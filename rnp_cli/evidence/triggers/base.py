@@ -1,0 +1,72 @@
+"""What a trigger does to images, and how one of a family is searched for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+
+class Change(Protocol):
+    """What a recovered trigger does to images."""
+
+    def stamp(self, images: Tensor) -> Tensor:
+        """Put it on images (batch, channel, height, width) in [0, 1]."""
+
+    def picture(self) -> Tensor:
+        """Draw it: (channel or 1, height, width) in [0, 1]."""
+
+    def extent(self) -> Tensor:
+        """Draw where it is, and how strong: (1, height, width) in [0, 1]."""
+
+
+class Candidates(Protocol):
+    """Changes of one family on their way to being triggers, a row for each target.
+
+    learning_rate: Adam's. first_weight: of the size in the loss, to begin with.
+    unit: what a size is measured in. travels: whether such a trigger may be shifted
+    with the image that it is on, as a patch may.
+    """
+
+    learning_rate: ClassVar[float]
+    first_weight: ClassVar[float]
+    unit: ClassVar[str]
+    travels: ClassVar[bool]
+
+    def __init__(
+        self,
+        rows: int,
+        shape: tuple[int, int, int],
+        generator: torch.Generator,
+        device: torch.device,
+    ) -> None:
+        """Start ``rows`` of them, for images of ``shape`` (channel, height, width)."""
+
+    @property
+    def parameters(self) -> Sequence[Tensor]:
+        """What the optimizer moves."""
+
+    @property
+    def largest(self) -> float:
+        """The size of one that leaves nothing of an image."""
+
+    def stamp(self, images: Tensor) -> Tensor:
+        """Put each on its images (row, count, channel, height, width)."""
+
+    def sizes(self) -> Tensor:
+        """Return how large each is (row,), in the family's own unit."""
+
+    def keep(self, rows: Tensor) -> None:
+        """Remember these (row,), which are True, as they are now."""
+
+    def kept(self, row: int) -> Change:
+        """Return what was remembered, on the CPU."""
+
+
+def near_zero(
+    shape: tuple[int, ...], spread: float, generator: torch.Generator
+) -> Tensor:
+    """Draw where a search starts; on the CPU, so that devices agree."""
+    return spread * torch.randn(shape, generator=generator)

@@ -1,0 +1,85 @@
+"""Overlay: a pattern blended in where a mask is; patches show as such.
+
+After Wang et al., "Neural Cleanse", S&P 2019. Departure: the learning rate is high and
+the start is a mask over the whole image. Small, sharply bounded triggers are found
+within a hundred steps where a lower rate settles in a local optimum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from rnp_cli.evidence.triggers.base import near_zero
+
+_FIRST_MASK = 0.2  # over the whole image
+
+
+@dataclass(frozen=True, eq=False)
+class Overlay:
+    """A mask (1, height, width) and a pattern (channel, height, width), in [0, 1]."""
+
+    mask: Tensor
+    pattern: Tensor
+
+    def stamp(self, images: Tensor) -> Tensor:
+        """Blend the pattern into images (batch, channel, height, width) in [0, 1]."""
+        mask, pattern = self.mask.to(images.device), self.pattern.to(images.device)
+        return (1 - mask) * images + mask * pattern
+
+    def picture(self) -> Tensor:
+        """Draw the pattern as far as the mask lets it through."""
+        return self.mask * self.pattern
+
+    def extent(self) -> Tensor:
+        """Return the mask."""
+        return self.mask
+
+
+class Overlays:
+    """Masks and patterns, held as logits; the size is the mask's sum."""
+
+    learning_rate: ClassVar[float] = 0.6
+    first_weight: ClassVar[float] = 0.01
+    unit: ClassVar[str] = "pixels covered"
+    travels: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        rows: int,
+        shape: tuple[int, int, int],
+        generator: torch.Generator,
+        device: torch.device,
+    ) -> None:
+        channels, height, width = shape
+        first = torch.logit(torch.tensor(_FIRST_MASK))
+        mask = first + near_zero((rows, 1, height, width), 0.01, generator)
+        pattern = near_zero((rows, channels, height, width), 0.01, generator)
+        self._mask = mask.to(device).requires_grad_(True)
+        self._pattern = pattern.to(device).requires_grad_(True)
+        self.parameters = (self._mask, self._pattern)
+        self.largest = float(height * width)
+        self._kept_mask = torch.ones(rows, 1, height, width)
+        self._kept_pattern = torch.full((rows, channels, height, width), 0.5)
+
+    def stamp(self, images: Tensor) -> Tensor:
+        """Blend each pattern into its images (row, count, channel, height, width)."""
+        mask, pattern = self._mask.sigmoid(), self._pattern.sigmoid()
+        return (1 - mask[:, None]) * images + (mask * pattern)[:, None]
+
+    def sizes(self) -> Tensor:
+        """Return the sums of the masks."""
+        return self._mask.sigmoid().sum((1, 2, 3))
+
+    def keep(self, rows: Tensor) -> None:
+        """Remember these rows."""
+        chosen = rows.cpu()
+        self._kept_mask[chosen] = self._mask.detach()[rows].sigmoid().cpu()
+        self._kept_pattern[chosen] = self._pattern.detach()[rows].sigmoid().cpu()
+
+    def kept(self, row: int) -> Overlay:
+        """Return the row as remembered."""
+        return Overlay(self._kept_mask[row], self._kept_pattern[row])
