@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from rnp_cli.defense.rnp import DefenseConfig
     from rnp_cli.errors import ExitCode, RnpError
     from rnp_cli.pipeline import SanitizeRequest, SanitizeResult, sanitize
-    from rnp_cli.report.schema import Report
+    from rnp_cli.report.sanitization import Report
 
 _HOME = {
     "DefenseConfig": "rnp_cli.defense.rnp",
     "ExitCode": "rnp_cli.errors",
-    "Report": "rnp_cli.report.schema",
+    "Report": "rnp_cli.report.sanitization",
     "RnpError": "rnp_cli.errors",
     "SanitizeRequest": "rnp_cli.pipeline",
     "SanitizeResult": "rnp_cli.pipeline",

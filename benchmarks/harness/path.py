@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pydantic import BaseModel, ConfigDict
 
 from harness.result import Shares, write
@@ -11,6 +9,7 @@ from harness.run import Run
 from rnp_cli import Report
 from rnp_cli.defense.channels import Channel, find_channel_layers
 from rnp_cli.defense.prune import prune
+from rnp_cli.report.sanitization import PruningInfo
 
 INSIDE = "network."  # where a subject keeps the checkpoint's network
 POINTS = 25
@@ -39,24 +38,26 @@ class PruningPath(BaseModel):
 def measured_path(run: Run) -> PruningPath | None:
     """Measure the path that a run's report ranks, or read it where it is kept.
 
-    None where the run is not kept or had no report. The report names twenty channels
-    beyond those that were pruned, and so far does the path go.
+    None where the run is not kept, had no report, or ranked nothing. The report names
+    twenty channels beyond those that were pruned, and so far does the path go.
     """
     report_file = run.work / f"{run.stem}.report.json"
     if run.kept() is None or not report_file.exists():
+        return None
+    report = Report.model_validate_json(report_file.read_text())
+    if report.pruning is None:
         return None
     file = run.work / f"{run.stem}.path.json"
     if file.exists():
         path = PruningPath.model_validate_json(file.read_text())
         if path.key == run.key():
             return path
-    path = _measure(run, report_file)
+    path = _measure(run, report.pruning)
     write(file, path)
     return path
 
 
-def _measure(run: Run, report_file: Path) -> PruningPath:
-    report = Report.model_validate_json(report_file.read_text())
+def _measure(run: Run, report: PruningInfo) -> PruningPath:
     ranked = [
         Channel(f"{INSIDE}{r.layer}", r.channel)
         for r in (*report.pruned, *report.next_in_rank)

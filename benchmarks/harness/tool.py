@@ -66,6 +66,7 @@ def _told(report: Report) -> dict[str, Any]:
     return {
         "pruned": len(report.pruned),
         "channels": report.model.channels,
-        "target": report.target.target,
-        "share": round(report.target.share, 3),
+        "verdict": report.verdict.level,
+        "target": report.verdict.target,
+        "rounds": 0 if report.repair is None else len(report.repair.rounds),
     }

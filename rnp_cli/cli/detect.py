@@ -10,6 +10,7 @@ from rnp_cli.cli.guard import guarded
 from rnp_cli.cli.parameters import (
     Arch,
     CleanDir,
+    Config,
     Device,
     InputSize,
     Labels,
@@ -37,6 +38,7 @@ def detect(
         typer.Option(help="Evidence from which the command ends with exit code 1."),
     ] = "strong",
     max_samples: MaxSamples = 2000,
+    config: Config = None,
     device: Device = "auto",
     seed: Seed = 0,
     input_size: InputSize = None,
@@ -47,8 +49,9 @@ def detect(
 ) -> None:
     """Say whether MODEL seems to have a backdoor, and to which class.
 
-    Two witnesses: the smallest pattern that turns clean images to each class (a
-    backdoor's class needs a far smaller one than the others), and the class that
+    Two witnesses: the smallest change that turns clean images to each class - a pattern
+    laid over them, added to them, or a warp - which for a backdoor's class is far
+    smaller than for the others, and the class that
     draws new mistakes while the clean skill is unlearned. Nothing in MODEL is
     executed, nothing is written, no triggered image is needed.
 
@@ -61,6 +64,7 @@ def detect(
     from rnp_cli.pipeline.detect import detect as run
     from rnp_cli.report.detection_terminal import render_detection
 
+    defense, evidence = options.read_config(config)
     request = DetectRequest(
         model=model,
         clean_dir=clean_dir,
@@ -73,6 +77,9 @@ def detect(
         value_range=options.pair(value_range, "--range"),
         device=device,
         seed=seed,
+        holdout_share=defense.holdout_share,
+        unlearn=defense.unlearn,
+        evidence=evidence,
     )
     with StageProgress() as progress:
         detection = run(request, listen=progress)

@@ -11,6 +11,7 @@ from rnp_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from rnp_cli.defense.rnp import DefenseConfig
+    from rnp_cli.evidence.look import EvidenceConfig
 
 
 _SUFFIXES = frozenset(
@@ -74,13 +75,17 @@ def image_size(text: str | None) -> tuple[int, int] | None:
     return int(parts[0]), int(parts[-1])
 
 
-def read_config(path: Path | None, max_drop: float | None) -> DefenseConfig:
+def read_config(
+    path: Path | None, max_drop: float | None = None
+) -> tuple[DefenseConfig, EvidenceConfig]:
     """Read the knobs of the stages from TOML; ``max_drop``, in points, wins."""
     from pydantic import ValidationError
 
     from rnp_cli.defense.rnp import DefenseConfig
+    from rnp_cli.evidence.look import EvidenceConfig
 
     values: dict[str, Any] = {}
+    evident = EvidenceConfig.model_fields.keys()
     try:
         if path is not None:
             values = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -88,14 +93,19 @@ def read_config(path: Path | None, max_drop: float | None) -> DefenseConfig:
             table = values.setdefault("threshold", {})
             if isinstance(table, dict):  # or else the check below says what is wrong
                 table["max_accuracy_drop"] = max_drop / 100
-        return DefenseConfig.model_validate(values)
+        of_evidence = {name: values.pop(name) for name in evident & values.keys()}
+        return (
+            DefenseConfig.model_validate(values),
+            EvidenceConfig.model_validate(of_evidence),
+        )
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {error}.") from error
     except ValidationError as error:
         wrong = "; ".join(
             ".".join(map(str, e["loc"])) + f": {e['msg']}" for e in error.errors()
         )
+        tables = sorted({*DefenseConfig.model_fields, *evident})
         raise UsageError(
             f"{path} has settings that do not fit: {wrong}.",
-            hint="The tables are [unlearn], [recover] and [threshold].",
+            hint=f"It may have {', '.join(tables)}.",
         ) from error

@@ -32,6 +32,14 @@ Labels = Annotated[
     Literal["folder", "from-model"],
     typer.Option(help="Where the labels of the clean images come from."),
 ]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        rich_help_panel=METHOD,
+        help="TOML file with knobs of the stages: tables unlearn, recover, threshold, "
+        "repair, inversion, verdict and closing; one file serves all commands.",
+    ),
+]
 MaxSamples = Annotated[
     int,
     typer.Option(

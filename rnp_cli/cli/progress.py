@@ -25,6 +25,7 @@ WORDS = {
     "invert": "Recover triggers",
     "recover": "Recover channel masks",
     "prune": "Choose what to prune",
+    "repair": "Repair against recovered triggers",
     "score": "Score the suspects",
 }
 

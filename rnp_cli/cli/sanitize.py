@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,6 +12,7 @@ from rnp_cli.cli.parameters import (
     METHOD,
     Arch,
     CleanDir,
+    Config,
     Device,
     InputSize,
     Labels,
@@ -55,14 +56,23 @@ def sanitize(
         ),
     ] = None,
     max_samples: MaxSamples = 2000,
-    config: Annotated[
-        Path | None,
+    when: Annotated[
+        Literal["evidence", "always"],
+        typer.Option(
+            help="Change the model only on evidence of a backdoor, or prune it in any "
+            "case as far as --max-accuracy-drop goes.",
+        ),
+    ] = "evidence",
+    method: Annotated[
+        Literal["rnp", "rnp+repair"],
         typer.Option(
             rich_help_panel=METHOD,
-            help="TOML file with knobs of the stages, in the tables unlearn, "
-            "recover and threshold.",
+            help="rnp: prune as far as --max-accuracy-drop goes, as the paper does. "
+            "rnp+repair: prune no more than takes the recovered triggers away, repair "
+            "what is left, and look again.",
         ),
-    ] = None,
+    ] = "rnp+repair",
+    config: Config = None,
     device: Device = "auto",
     seed: Seed = 0,
     input_size: InputSize = None,
@@ -71,11 +81,13 @@ def sanitize(
     std: Std = None,
     output_format: ReportFormat = "table",
 ) -> None:
-    """Remove the backdoor of MODEL: unlearn, recover, prune.
+    """Remove the backdoor of MODEL: look, unlearn, recover, prune, repair, look again.
 
     Nothing in MODEL is executed. The clean images must be of the model's own classes;
-    no triggered image is needed. Writes the pruned model with the checkpoint's own
-    tensor names, and a report that says which channels were cut and why.
+    no triggered image is needed. Without evidence of a backdoor the model is written
+    as it came. Writes the sanitized model with the checkpoint's own tensor names, and
+    a report that says what was found, which channels were cut and why, and what is
+    left. Exit code 1: it could not be made safe, and no model was written.
 
     Example: rnp sanitize model.pt --clean-dir data/
     """
@@ -86,6 +98,7 @@ def sanitize(
     from rnp_cli.pipeline import sanitize as run
     from rnp_cli.report.terminal import render
 
+    defense, evidence = options.read_config(config, max_accuracy_drop)
     request = SanitizeRequest(
         model=model,
         clean_dir=clean_dir,
@@ -100,7 +113,10 @@ def sanitize(
         value_range=options.pair(value_range, "--range"),
         device=device,
         seed=seed,
-        defense=options.read_config(config, max_accuracy_drop),
+        defense=defense,
+        evidence=evidence,
+        method=method,
+        when=when,
     )
     with StageProgress() as progress:
         result = run(request, listen=progress)

@@ -12,6 +12,7 @@ from rnp_cli.cli.parameters import (
     METHOD,
     Arch,
     CleanDir,
+    Config,
     Device,
     InputSize,
     Labels,
@@ -55,6 +56,13 @@ def trigger(
     ] = False,
     arch: Arch = None,
     labels: Labels = "folder",
+    family: Annotated[
+        Literal["overlay", "addition", "warp"],
+        typer.Option(
+            help="What triggers may do to an image: lie over a part of it (patches), "
+            "be added to all of it (faint, image-wide), or warp it."
+        ),
+    ] = "overlay",
     on: Annotated[
         Literal["original", "unlearned"],
         typer.Option(
@@ -64,6 +72,7 @@ def trigger(
         ),
     ] = "original",
     max_samples: MaxSamples = 2000,
+    config: Config = None,
     device: Device = "auto",
     seed: Seed = 0,
     input_size: InputSize = None,
@@ -72,7 +81,7 @@ def trigger(
     std: Std = None,
     output_format: ReportFormat = "table",
 ) -> None:
-    """Recover the smallest pattern that turns clean images to each class of MODEL.
+    """Recover the smallest change that turns clean images to each class of MODEL.
 
     Writes each one and its mask as PNG, a sheet that shows clean images with the
     smallest ones on them, and their estimated attack success rate, on a sanitized file
@@ -86,11 +95,13 @@ def trigger(
     from rnp_cli.pipeline.trigger import TriggerRequest, recover_triggers
     from rnp_cli.report.triggers_terminal import render_triggers
 
+    defense, evidence = options.read_config(config)
     folder = output or options.default_folder(model)
     request = TriggerRequest(
         model=model,
         clean_dir=clean_dir,
         targets=tuple(target or ()),
+        family=family,
         on=on,
         sanitized=sanitized,
         output=folder,
@@ -104,6 +115,9 @@ def trigger(
         value_range=options.pair(value_range, "--range"),
         device=device,
         seed=seed,
+        holdout_share=defense.holdout_share,
+        unlearn=defense.unlearn,
+        evidence=evidence,
     )
     with StageProgress() as progress:
         report = recover_triggers(request, listen=progress)

@@ -7,6 +7,7 @@ departure is named in the file of its stage.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -18,12 +19,14 @@ from rnp_cli.defense.channels import ChannelLayer, find_channel_layers
 from rnp_cli.defense.prune import prune, zero_rows, zeroed_rows
 from rnp_cli.defense.rank import RankedChannel, rank, weight_change
 from rnp_cli.defense.recover import ChannelMasks, RecoverConfig, recover
+from rnp_cli.defense.repair import RepairConfig
 from rnp_cli.defense.samples import SplitSamples
 from rnp_cli.defense.score import clean_accuracy
 from rnp_cli.defense.threshold import (
     NoSafeThreshold,
     Threshold,
     ThresholdConfig,
+    choose_fewest,
     choose_threshold,
 )
 from rnp_cli.defense.unlearn import UnlearnConfig, Unlearned, unlearn
@@ -41,6 +44,7 @@ class DefenseConfig(BaseModel):
     unlearn: UnlearnConfig = UnlearnConfig()
     recover: RecoverConfig = RecoverConfig()
     threshold: ThresholdConfig = ThresholdConfig()
+    repair: RepairConfig = RepairConfig()
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,12 +70,18 @@ def defend(
     samples: SplitSamples,
     config: DefenseConfig,
     *,
+    augmentation: Augmentation | None = None,
+    unlearned: Unlearned | None = None,
+    success_of: Callable[[nn.Module], float] | None = None,
     seed: int,
     listen: Listener = ignore,
 ) -> Defended:
     """Unlearn, recover and prune a copy of ``model``, which stays as it is.
 
     model: images (batch, channel, height, width) in [0, 1] to logits (batch, class).
+    augmentation, unlearned: where they are known already. success_of: the share of
+    clean samples that recovered triggers turn on a model; where it is given, no more is
+    pruned than it takes to bring that down.
     Raises DefenseFailed when a stage cannot do its work.
     """
     device = samples.fit.images.device
@@ -83,8 +93,9 @@ def defend(
                 "before the one that makes its logits.",
                 hint="Pruning channels cannot help here; reject or retrain the model.",
             )
-        augmentation = bearable_augmentation(model, samples.fit, seed=seed)
-        unlearned = unlearn(
+        if augmentation is None:
+            augmentation = bearable_augmentation(model, samples.fit, seed=seed)
+        unlearned = unlearned or unlearn(
             model,
             samples,
             config.unlearn,
@@ -102,7 +113,9 @@ def defend(
             listen=listen,
         )
     ranked = rank(masks, weight_change(model, unlearned.model, layers))
-    threshold = _choose(model, layers, ranked, samples, config.threshold, listen)
+    threshold = _choose(
+        model, layers, ranked, samples, config.threshold, success_of, listen
+    )
     count = threshold.pruned if isinstance(threshold, Threshold) else 0
     pruned = ranked[:count]
     sanitized = prune(model, layers, [r.channel for r in pruned])
@@ -117,6 +130,7 @@ def _choose(
     ranked: tuple[RankedChannel, ...],
     samples: SplitSamples,
     config: ThresholdConfig,
+    success_of: Callable[[nn.Module], float] | None,
     listen: Listener,
 ) -> Threshold | NoSafeThreshold:
     trial = copy.deepcopy(model)
@@ -138,9 +152,17 @@ def _choose(
         lost = before - clean_accuracy(cut(count), everything)
         return lost <= config.max_accuracy_drop + 1e-9
 
-    return choose_threshold(
+    def accuracy_at(count: int) -> float:
+        return clean_accuracy(cut(count), samples.holdout)
+
+    if success_of is None:
+        return choose_threshold(
+            ranked, accuracy_at, config, confirm=confirm, listen=listen
+        )
+    return choose_fewest(
         ranked,
-        lambda count: clean_accuracy(cut(count), samples.holdout),
+        accuracy_at,
+        lambda count: success_of(cut(count)),
         config,
         confirm=confirm,
         listen=listen,

@@ -2,8 +2,10 @@
 
 The authors try fixed thresholds and read the attack success rate of each off a
 triggered test set. A defender has none, so this chooser takes nothing that could
-carry one: channels are pruned one after another, and the most that keeps clean
-accuracy within the budget is the answer.
+carry one: channels are pruned one after another, as long as clean accuracy stays within
+the budget. Where triggers were recovered, the fewest channels without which these work
+no more are the answer, since the channels after them cost accuracy for nothing; without
+them it is the most that the budget allows.
 """
 
 from __future__ import annotations
@@ -28,19 +30,26 @@ class ThresholdConfig(BaseModel):
     largest_mask: float = Field(0.9, gt=0, le=1)  # the authors' code goes this far
     patience: int = Field(8, ge=1)
     """Candidates in a row that may break the budget before the search ends."""
+    success_left: float = Field(0.1, ge=0, le=1)
+    """Share of clean samples that recovered triggers may still turn."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """So many channels pruned, and the clean accuracy on the holdout that is left."""
+    """So many channels pruned, and the clean accuracy on the holdout that is left.
+
+    success: share of the holdout that recovered triggers still turn, an estimate; None
+    where it was not measured.
+    """
 
     pruned: int
     clean_accuracy: float
+    success: float | None = None
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """The most channels that the budget allows, and the mask value of the last."""
+    """How many channels to prune, and the mask value of the last."""
 
     pruned: int
     mask: float
@@ -49,7 +58,7 @@ class Threshold:
 
 @dataclass(frozen=True)
 class NoSafeThreshold:
-    """Pruning even the first channels breaks the budget."""
+    """Pruning even the first channels breaks the budget, or takes no trigger away."""
 
     path: tuple[Candidate, ...]
 
@@ -96,6 +105,44 @@ def choose_threshold(
     summary = f"{chosen} channels, clean accuracy {path[0]:.1%} to {path[chosen]:.1%}"
     listen(StageDone(stage=STAGE, summary=summary))
     return Threshold(chosen, ranked[chosen - 1].mask, tried)
+
+
+def choose_fewest(
+    ranked: Sequence[RankedChannel],
+    accuracy_at: Callable[[int], float],
+    success_at: Callable[[int], float],
+    config: ThresholdConfig,
+    *,
+    confirm: Callable[[int], bool] = lambda _pruned: True,
+    listen: Listener = ignore,
+) -> Threshold | NoSafeThreshold:
+    """Choose the fewest channels without which recovered triggers work no more.
+
+    success_at: share of clean samples that the recovered triggers turn with so many
+    channels pruned. The rest is as for ``choose_threshold``.
+    """
+    most = sum(1 for r in ranked if r.mask <= config.largest_mask)
+    listen(StageStarted(stage=STAGE, total=most))
+    path = [Candidate(0, accuracy_at(0))]
+    least = path[0].clean_accuracy - config.max_accuracy_drop - 1e-9
+    pruned, broken = 0, 0
+    while pruned < most and broken < config.patience:
+        pruned = min(most, pruned + 1 + pruned // 16)
+        accuracy = accuracy_at(pruned)
+        listen(StepDone(stage=STAGE, step=pruned, clean_accuracy=accuracy))
+        if accuracy < least:
+            path.append(Candidate(pruned, accuracy))
+            broken += 1
+            continue
+        broken = 0
+        success = success_at(pruned)
+        path.append(Candidate(pruned, accuracy, success))
+        if success <= config.success_left and confirm(pruned):
+            summary = f"{pruned} channels take the recovered triggers away"
+            listen(StageDone(stage=STAGE, summary=summary))
+            return Threshold(pruned, ranked[pruned - 1].mask, tuple(path))
+    listen(StageDone(stage=STAGE, summary="no channels that are safe to prune do it"))
+    return NoSafeThreshold(tuple(path))
 
 
 def _first_confirmed(safe: Sequence[int], confirm: Callable[[int], bool]) -> int:

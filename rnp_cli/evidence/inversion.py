@@ -64,9 +64,28 @@ class RecoveredTrigger:
     success: float
     found: bool
 
+    @property
+    def family(self) -> Family:
+        """Return which family of changes it is of."""
+        return self.change.family
+
+    @property
+    def largest(self) -> float:
+        """Return the size of a change that leaves nothing of an image."""
+        return self.change.largest
+
+    @property
+    def travels(self) -> bool:
+        """Return whether it may be shifted with the image that it is on."""
+        return self.change.travels
+
     def stamp(self, images: Tensor) -> Tensor:
         """Put the trigger on images (batch, channel, height, width) in [0, 1]."""
         return self.change.stamp(images)
+
+    def vary(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Put another one that is much like it on each image."""
+        return self.change.vary(images, generator)
 
 
 def invert_triggers(
@@ -88,15 +107,16 @@ def invert_triggers(
     most = config.pixels_at_once // (height * width * config.images_per_class)
     most = max(1, most)
     groups = [targets[i : i + most] for i in range(0, len(targets), most)]
-    listen(StageStarted(stage=STAGE, total=config.steps * len(groups)))
+    steps = max(1, round(config.steps * FAMILIES[family].effort))
+    listen(StageStarted(stage=STAGE, total=steps * len(groups)))
     found: list[RecoveredTrigger] = []
     generator = torch.Generator().manual_seed(seed)
     frozen = copy.deepcopy(model).eval().requires_grad_(False)
     for number, group in enumerate(groups):
         search = _Search(frozen, samples.fit, group, config, family, generator)
-        for step in range(1, config.steps + 1):
+        for step in range(1, steps + 1):
             search.step()
-            listen(StepDone(stage=STAGE, step=number * config.steps + step))
+            listen(StepDone(stage=STAGE, step=number * steps + step))
         found += search.triggers(samples.holdout)
     listen(StageDone(stage=STAGE, summary=_summary(found, FAMILIES[family].unit)))
     return tuple(found)
@@ -220,10 +240,11 @@ class _Search:
     def _trigger(self, row: int, holdout: Samples) -> RecoveredTrigger:
         norm = float(self._norm[row])
         found = math.isfinite(norm)
+        change = self._candidates.kept(row)
         trigger = RecoveredTrigger(
             target=self._targets[row],
-            change=self._candidates.kept(row),
-            norm=norm if found else self._candidates.largest,
+            change=change,
+            norm=norm if found else change.largest,
             success=0.0,
             found=found,
         )

@@ -1,23 +1,25 @@
 """Verdict: is there a backdoor, of which kind, and to which class.
 
 Two witnesses. The first is trigger inversion: how far the logarithm of the smallest
-mask lies below those of the other classes, in standard deviations of those others.
+trigger lies below those of the other classes, in standard deviations of those others.
 (Neural Cleanse, Wang et al., S&P 2019, measures masks themselves against the median of
-all absolute deviations, which says little with ten classes.) It finds what is laid over
-an image. The second is unlearning: the share of new mistakes that one class draws. It
+all absolute deviations, which says little with ten classes.) Each family of triggers is
+asked, and the one that says most is heard, its p-value times their number (Bonferroni).
+The second is unlearning: the share of new mistakes that one class draws. It
 does not ask what a trigger looks like, but several targets hide one another. A class is
 held against both (Fisher's method), so that either alone can convict it.
 
-The null is computed, for as many classes as the model has: masks from a normal
-distribution with the spread of this model's masks; mistakes, as many as were counted,
-with shares from a Dirichlet distribution as concentrated as is usual in clean models.
+The null is computed, for as many classes as the model has: sizes from a normal
+distribution with the spread of this model's triggers; mistakes, as many as were
+counted, with shares from a Dirichlet distribution as concentrated as is usual in clean
+models.
 That the witnesses err independently of each other is an assumption.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -27,12 +29,13 @@ from torch import Tensor
 
 from rnp_cli.evidence.inversion import RecoveredTrigger
 from rnp_cli.evidence.label import LabelEvidence
+from rnp_cli.evidence.triggers import FAMILIES, Family
 
 Level = Literal["none", "weak", "strong"]
 Kind = Literal["all-to-one", "all-to-all"]
 _DRAWS = 200_000
-_FEW = 5  # masks; with two, none has others that differ among themselves
-_LEAST_FOUND = 2  # a mask is small beside others, or not at all
+_FEW = 5  # triggers; with two, none has others that differ among themselves
+_LEAST_FOUND = 2  # a trigger is small beside others, or not at all
 
 
 class VerdictConfig(BaseModel):
@@ -43,7 +46,7 @@ class VerdictConfig(BaseModel):
     weak: float = Field(0.05, gt=0, lt=1)
     strong: float = Field(0.001, gt=0, lt=1)
     usual_spread: float = Field(0.3, gt=0)
-    """Of the logarithm of mask sizes between the classes of clean models."""
+    """Of the logarithm of triggers' sizes between the classes of clean models."""
     usual_classes: float = Field(3.0, gt=0)
     """How many classes' worth of evidence the usual spread is."""
     usual_concentration: float = Field(5.0, gt=0)
@@ -57,14 +60,16 @@ class Verdict:
 
     target: the class that the trigger leads to; None where there is none or the kind is
     "all-to-all". The rest is of that trigger, or without one of the class that comes
-    nearest. index: the anomaly index of its mask. p_inversion: of so small a mask under
-    the null. p_label: of so large a share of new mistakes; None where they say nothing,
-    as of "all-to-all". p_value: of both.
+    nearest. family: of its trigger that is smallest beside the others'; index: how far
+    below them. p_inversion: of so small a trigger in any family, under the null.
+    p_label: of so large a share of new mistakes; None where they say nothing, as of
+    "all-to-all". p_value: of both.
     """
 
     level: Level
     kind: Kind | None
     target: int | None
+    family: Family
     index: float
     p_inversion: float
     p_label: float | None
@@ -81,30 +86,43 @@ def judge(
     """Weigh the triggers, one per class and one without a class, and the label.
 
     label: None where unlearning says nothing of this network. A class for which no
-    trigger was found says nothing about how small a mask can be, and is left out; only
-    where nearly all are such, they count as the whole image. With few masks to compare
-    the spread between them is assumed rather than measured, and the evidence of masks
+    trigger was found says nothing about how small one can be, and is left out; only
+    where nearly all are such, they count as the largest there is, if they are overlays:
+    a mask over everything would reach any class. With few triggers to
+    compare the spread between them is assumed rather than measured, and their evidence
     is weak at best.
     """
-    masks = _weigh_masks(triggers, config, seed)
+    by_family = {family: _of(triggers, family) for family in FAMILIES}
+    weighed = {
+        family: _weigh_sizes(some, family, config, seed)
+        for family, some in by_family.items()
+        if some
+    }
     drawn = None if label is None else _weigh_mistakes(label, config, seed)
-    classes = [t.target for t in triggers if t.target is not None]
-    verdicts = [_all_to_one(target, masks, drawn, config) for target in classes]
-    verdicts += _all_to_all(triggers, masks, config)
-    if not verdicts:
-        return Verdict("none", None, None, 0.0, 1.0, None, 1.0)
-    chosen = min(verdicts, key=lambda verdict: (verdict.p_value, -verdict.index))
+    classes = sorted({t.target for t in triggers if t.target is not None})
+    judged = [_all_to_one(target, weighed, drawn, config) for target in classes]
+    for family, sizes in weighed.items():
+        judged += _all_to_all(by_family[family], family, sizes, config)
+    if not judged:
+        return Verdict("none", None, None, "overlay", 0.0, 1.0, None, 1.0)
+    chosen = min(judged, key=lambda verdict: (verdict.p_value, -verdict.index))
     if chosen.level == "none":
         return replace(chosen, kind=None, target=None)
     alone = 1.0 if chosen.p_label is None else _fisher(1.0, chosen.p_label)
-    if masks.are_few and _level(alone, config) != "strong":
+    if weighed[chosen.family].are_few and _level(alone, config) != "strong":
         return replace(chosen, level="weak")
     return chosen
 
 
+def _of(
+    triggers: Sequence[RecoveredTrigger], family: Family
+) -> Sequence[RecoveredTrigger]:
+    return [trigger for trigger in triggers if trigger.family == family]
+
+
 @dataclass(frozen=True, eq=False)
-class _Masks:
-    """What the masks say of each class, and how small a mask may be by chance.
+class _Sizes:
+    """What a family's sizes say of each class, and how small one may be by chance.
 
     targets: the classes that are compared; logarithms and indices (class,) are theirs.
     null: (draw,). are_few: too few were found to measure how they differ.
@@ -124,18 +142,22 @@ class _Masks:
         return index, _tail(self.null, index)
 
 
-def _weigh_masks(
-    triggers: Sequence[RecoveredTrigger], config: VerdictConfig, seed: int
-) -> _Masks:
-    targets, logs = _log_masks(triggers)
+def _weigh_sizes(
+    triggers: Sequence[RecoveredTrigger],
+    family: Family,
+    config: VerdictConfig,
+    seed: int,
+) -> _Sizes:
+    targets, logs = _log_sizes(triggers)
     few = len(targets) < _FEW
-    if len(targets) < _LEAST_FOUND and any(trigger.found for trigger in triggers):
-        targets, logs = _log_masks([replace(t, found=True) for t in triggers])
+    lone = len(targets) < _LEAST_FOUND and any(trigger.found for trigger in triggers)
+    if lone and family == "overlay":
+        targets, logs = _log_sizes([replace(t, found=True) for t in triggers])
     if len(targets) < _LEAST_FOUND:
-        return _Masks([], logs, logs, logs, few)
+        return _Sizes([], logs, logs, logs, few)
     indices, spreads = _indices(logs, config)
     spread = float(spreads[int(indices.argmax())])
-    return _Masks(targets, logs, indices, _null(len(logs), spread, config, seed), few)
+    return _Sizes(targets, logs, indices, _null(len(logs), spread, config, seed), few)
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,50 +191,62 @@ def _draws(classes: int) -> int:
 def anomaly_indices(
     triggers: Sequence[RecoveredTrigger], config: VerdictConfig
 ) -> dict[int, float]:
-    """Return by class how far its mask lies below the others, in their spread.
+    """Return by class how far its trigger lies below the others, in their spread.
 
     Only of classes for which a trigger was found; of none where fewer than two were.
+    triggers: of one family.
     """
-    targets, masks = _log_masks(triggers)
-    if len(masks) < _LEAST_FOUND:
+    targets, sizes = _log_sizes(triggers)
+    if len(sizes) < _LEAST_FOUND:
         return {}
-    return dict(zip(targets, _indices(masks, config)[0].tolist(), strict=True))
+    return dict(zip(targets, _indices(sizes, config)[0].tolist(), strict=True))
 
 
-def _log_masks(triggers: Sequence[RecoveredTrigger]) -> tuple[list[int], Tensor]:
-    """Return the classes with a trigger, and the logarithms of their masks (class,)."""
+def _log_sizes(triggers: Sequence[RecoveredTrigger]) -> tuple[list[int], Tensor]:
+    """Return the classes with a trigger, and the logarithms of their sizes (class,)."""
     found = [(t.target, t.norm) for t in triggers if t.target is not None and t.found]
-    masks = torch.tensor([norm for _, norm in found]).double().log()
-    return [target for target, _ in found], masks
+    sizes = torch.tensor([norm for _, norm in found]).double().log()
+    return [target for target, _ in found], sizes
 
 
 def _all_to_one(
     target: int,
-    masks: _Masks,
+    weighed: Mapping[Family, _Sizes],
     drawn: _Drawn | None,
     config: VerdictConfig,
 ) -> Verdict:
-    """Judge a class by its mask and by the mistakes that it draws."""
-    index, p_mask = masks.of(target)
+    """Judge a class by its triggers and by the mistakes that it draws."""
+    said = {family: sizes.of(target) for family, sizes in weighed.items()}
+    family = min(said, key=lambda family: (said[family][1], -said[family][0]))
+    index, p_family = said[family]
+    p_size = min(1.0, p_family * _speaking(weighed))
     p_label = None if drawn is None else drawn.p_value(target)
-    p_value = p_mask if p_label is None else _fisher(p_mask, p_label)
+    p_value = p_size if p_label is None else _fisher(p_size, p_label)
     level = _level(p_value, config)
-    return Verdict(level, "all-to-one", target, index, p_mask, p_label, p_value)
+    return Verdict(level, "all-to-one", target, family, index, p_size, p_label, p_value)
 
 
 def _all_to_all(
-    triggers: Sequence[RecoveredTrigger], masks: _Masks, config: VerdictConfig
+    triggers: Sequence[RecoveredTrigger],
+    family: Family,
+    sizes: _Sizes,
+    config: VerdictConfig,
 ) -> list[Verdict]:
     """Judge the trigger without a class, where it is smaller than all with one."""
-    logs = masks.logarithms
+    logs = sizes.logarithms
     free = [math.log(t.norm) for t in triggers if t.target is None and t.found]
-    if not free or not masks.targets or free[0] >= logs.min():
+    if not free or not sizes.targets or free[0] >= logs.min():
         return []
     spread = _moderated(logs.var(), len(logs) - 1, config).sqrt()
     index = float((logs.mean() - free[0]) / spread)
-    p_value = _tail(masks.null, index)
+    p_value = _tail(sizes.null, index)
     level = _level(p_value, config)
-    return [Verdict(level, "all-to-all", None, index, p_value, None, p_value)]
+    return [Verdict(level, "all-to-all", None, family, index, p_value, None, p_value)]
+
+
+def _speaking(weighed: Mapping[Family, _Sizes]) -> int:
+    """Return how many families compare classes at all; one, where none does."""
+    return max(1, sum(1 for sizes in weighed.values() if sizes.targets))
 
 
 def _indices(values: Tensor, config: VerdictConfig) -> tuple[Tensor, Tensor]:
@@ -236,7 +270,7 @@ def _moderated(variance: Tensor, freedom: int, config: VerdictConfig) -> Tensor:
 
 
 def _null(classes: int, spread: float, config: VerdictConfig, seed: int) -> Tensor:
-    """Return the largest index (draw,) of models whose masks differ by chance alone."""
+    """Return the largest index (draw,) of models whose sizes differ by chance alone."""
     generator = torch.Generator().manual_seed(seed)
     values = torch.randn(_draws(classes), classes, generator=generator).double()
     return _indices(spread * values, config)[0].amax(1)

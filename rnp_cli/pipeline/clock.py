@@ -25,7 +25,9 @@ class Clock:
         if isinstance(event, StageStarted):
             self._stage_began[event.stage] = now
         if isinstance(event, StageDone):
-            self._stages[event.stage] = round(now - self._stage_began[event.stage], 3)
+            took = now - self._stage_began[event.stage]
+            before = self._stages.get(event.stage, 0.0)  # a stage may come twice
+            self._stages[event.stage] = round(before + took, 3)
         self._listen(event)
 
     def run(self) -> RunInfo:

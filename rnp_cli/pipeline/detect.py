@@ -2,64 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import torch
 from pydantic import Field
 
 from rnp_cli._version import __version__
 from rnp_cli.defense.augment import Augmentation, bearable_augmentation
-from rnp_cli.defense.channels import ChannelLayer, find_channel_layers
 from rnp_cli.defense.samples import SplitSamples
-from rnp_cli.defense.unlearn import UnlearnConfig, Unlearned, unlearn
-from rnp_cli.device import describe, reproducible, seeded, suitable_threads
+from rnp_cli.defense.unlearn import UnlearnConfig
+from rnp_cli.device import describe, reproducible, suitable_threads
 from rnp_cli.errors import DefenseFailed
 from rnp_cli.events import Listener, ignore
-from rnp_cli.evidence.inversion import (
-    InversionConfig,
-    RecoveredTrigger,
-    invert_triggers,
-)
-from rnp_cli.evidence.label import LabelEvidence, path_evidence
-from rnp_cli.evidence.verdict import Verdict, VerdictConfig, judge
+from rnp_cli.evidence.look import Evidence, EvidenceConfig, look
 from rnp_cli.pipeline.clock import Clock
 from rnp_cli.pipeline.describe import (
     accuracy,
     input_info,
+    label_info,
     model_info,
     sample_info,
-    unlearn_info,
+    trigger_info,
+    unlearned_info,
+    verdict_info,
 )
 from rnp_cli.pipeline.opening import OpenedModel, read_model, with_samples
 from rnp_cli.pipeline.request import ModelRequest
-from rnp_cli.report.detection import Detection, TriggerInfo, VerdictInfo
-from rnp_cli.report.schema import TargetInfo
+from rnp_cli.report.detection import Detection
 
 
 class DetectRequest(ModelRequest):
-    """Where to look, and how hard.
-
-    most_classes: triggers are recovered for at most so many classes, those first that
-    the unlearned model points at.
-    """
+    """Where to look, and how hard."""
 
     holdout_share: float = Field(0.3, gt=0, lt=1)
-    most_classes: int = Field(50, ge=2)
     unlearn: UnlearnConfig = UnlearnConfig()
-    inversion: InversionConfig = InversionConfig()
-    verdict: VerdictConfig = VerdictConfig()
-
-
-@dataclass(frozen=True, eq=False)
-class Evidence:
-    """What the two witnesses say. unlearned: or why it could not be."""
-
-    layers: tuple[ChannelLayer, ...]
-    unlearned: Unlearned | DefenseFailed
-    label: LabelEvidence | None
-    triggers: tuple[RecoveredTrigger, ...]
-    verdict: Verdict
+    evidence: EvidenceConfig = EvidenceConfig()
 
 
 def detect(request: DetectRequest, *, listen: Listener = ignore) -> Detection:
@@ -78,66 +53,16 @@ def detect(request: DetectRequest, *, listen: Listener = ignore) -> Detection:
             augmentation = bearable_augmentation(
                 clean.classifier, parts.fit, seed=request.seed
             )
-            evidence = _gather(opened, parts, augmentation, request, clock)
+            evidence = look(
+                clean.classifier,
+                parts,
+                request.unlearn,
+                request.evidence,
+                augmentation=augmentation,
+                seed=request.seed,
+                listen=clock,
+            )
             return _detection(request, opened, parts, augmentation, evidence, clock)
-
-
-def _gather(
-    opened: OpenedModel,
-    parts: SplitSamples,
-    augmentation: Augmentation,
-    request: DetectRequest,
-    listen: Listener,
-) -> Evidence:
-    model, device = opened.clean.classifier, parts.fit.images.device
-    layers = find_channel_layers(model, parts.fit.images[:2])
-    with seeded(request.seed, device):
-        unlearned = _unlearn(opened, parts, augmentation, request, listen)
-    label = None
-    if isinstance(unlearned, Unlearned):
-        label = path_evidence(unlearned, layers, opened.clean.samples)
-    targets = _suspects(opened.clean.num_classes, label, request.most_classes)
-    triggers = invert_triggers(
-        model,
-        parts,
-        request.inversion,
-        targets=[*targets, None],
-        seed=request.seed,
-        listen=listen,
-    )
-    if isinstance(unlearned, DefenseFailed) and not any(t.found for t in triggers):
-        raise unlearned  # neither witness has anything to say
-    verdict = judge(triggers, label, request.verdict, seed=request.seed)
-    return Evidence(layers, unlearned, label, triggers, verdict)
-
-
-def _unlearn(
-    opened: OpenedModel,
-    parts: SplitSamples,
-    augmentation: Augmentation,
-    request: DetectRequest,
-    listen: Listener,
-) -> Unlearned | DefenseFailed:
-    try:
-        return unlearn(
-            opened.clean.classifier,
-            parts,
-            request.unlearn,
-            augmentation=augmentation,
-            seed=request.seed,
-            listen=listen,
-        )
-    except DefenseFailed as failure:  # the other witness may still speak
-        return failure
-
-
-def _suspects(
-    num_classes: int, label: LabelEvidence | None, most: int
-) -> Sequence[int]:
-    if num_classes <= most:
-        return range(num_classes)
-    shares = torch.tensor(label.shares if label else [0.0] * num_classes)
-    return sorted(shares.argsort(descending=True, stable=True)[:most].tolist())
 
 
 def _detection(
@@ -148,46 +73,28 @@ def _detection(
     evidence: Evidence,
     clock: Clock,
 ) -> Detection:
-    clean, unlearned, verdict = opened.clean, evidence.unlearned, evidence.verdict
-    label = evidence.label
+    clean = opened.clean
+    unlearn, failure = unlearned_info(evidence.unlearned)
     return Detection(
         tool_version=__version__,
         torch_version=torch.__version__,
         device=describe(parts.fit.images.device),
         seed=request.seed,
-        verdict=VerdictInfo(
-            level=verdict.level,
-            kind=verdict.kind,
-            target=verdict.target,
-            index=verdict.index,
-            p_inversion=verdict.p_inversion,
-            p_label=verdict.p_label,
-            p_value=verdict.p_value,
-        ),
+        verdict=verdict_info(evidence.verdict),
         model=model_info(
             request, opened.checkpoint, opened.architecture, evidence.layers
         ),
         input=input_info(clean),
         samples=sample_info(request, clean, parts, augmentation),
         accuracy=accuracy(clean.classifier, clean.samples),
-        label=None
-        if label is None
-        else TargetInfo(target=label.target, share=label.share, shares=label.shares),
-        unlearn=None
-        if isinstance(unlearned, DefenseFailed)
-        else unlearn_info(unlearned),
-        unlearn_failure=unlearned.message
-        if isinstance(unlearned, DefenseFailed)
-        else None,
-        triggers=tuple(
-            TriggerInfo(target=t.target, norm=t.norm, success=t.success, found=t.found)
-            for t in evidence.triggers
-        ),
+        label=label_info(evidence.label),
+        unlearn=unlearn,
+        unlearn_failure=failure,
+        triggers=tuple(map(trigger_info, evidence.triggers)),
         not_checked=tuple(_not_checked(request, clean.num_classes, evidence)),
         settings={
             "unlearn": request.unlearn.model_dump(),
-            "inversion": request.inversion.model_dump(),
-            "verdict": request.verdict.model_dump(),
+            **request.evidence.model_dump(),
         },
         run=clock.run(),
     )
@@ -198,16 +105,17 @@ def _not_checked(
 ) -> list[str]:
     failed = isinstance(evidence.unlearned, DefenseFailed)
     notes = [
-        "Triggers that neither show as a pattern laid over any image nor draw mistakes "
-        "while the model unlearns. No evidence is not proof that there is no backdoor.",
+        "Triggers that neither show as a change of any image nor draw mistakes while "
+        "the model unlearns. No evidence is not proof that there is no backdoor.",
         "The attack success rate: no triggered image is known. What is called success "
         "here is that of the recovered trigger, an estimate.",
     ]
-    if num_classes > request.most_classes:
+    most = request.evidence.most_classes
+    if num_classes > most:
         chosen = "those that draw the most mistakes" if evidence.label else "the first"
         notes.append(
-            f"{num_classes - request.most_classes} of {num_classes} classes: triggers "
-            f"were recovered for {request.most_classes}, {chosen}."
+            f"{num_classes - most} of {num_classes} classes: triggers were recovered "
+            f"for {most}, {chosen}."
         )
     if failed:
         notes.append("Where mistakes go while unlearning: it did not come to its end.")
@@ -215,7 +123,7 @@ def _not_checked(
         notes.append(
             "Where mistakes go while unlearning: that says nothing without BatchNorm, "
             "with few classes, or where the way down begins with a leap. So triggers "
-            "that warp an image, or work on one class only, are missed."
+            "that work on one class only, or restyle an image, are missed."
         )
     if num_classes < 5:
         notes.append(

@@ -15,7 +15,7 @@ from rnp_cli.export.atomic import check_writable, write_all
 from rnp_cli.export.safetensors import safetensors_bytes
 from rnp_cli.graph import OnnxGraph
 from rnp_cli.pipeline.request import OUTPUT_SUFFIXES, SanitizeRequest
-from rnp_cli.report.schema import Report
+from rnp_cli.report.sanitization import Report
 
 
 @dataclass(frozen=True, eq=False)

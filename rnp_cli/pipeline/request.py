@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,7 +11,9 @@ from rnp_cli.data.conventions import Convention
 from rnp_cli.data.load import LabelSource
 from rnp_cli.defense.rnp import DefenseConfig
 from rnp_cli.errors import UsageError
+from rnp_cli.evidence.look import EvidenceConfig
 
+Method = Literal["rnp", "rnp+repair"]
 OUTPUT_SUFFIXES = (".safetensors", ".onnx")
 
 
@@ -53,7 +56,12 @@ class ModelRequest(BaseModel):
 
 
 class SanitizeRequest(ModelRequest):
-    """What to sanitize, with what, and where to write it.
+    """What to sanitize, by which method, and where to write it.
+
+    method: "rnp" prunes, as far as the accuracy budget goes; "rnp+repair" prunes no
+    more than takes the recovered triggers away, repairs what is left, and looks again.
+    when: only on evidence of a backdoor, or always; without evidence only pruning is
+    known.
 
     output: the safetensors file, or the ONNX file where the model is ONNX, or None to
     write nothing; the report goes beside it.
@@ -62,6 +70,9 @@ class SanitizeRequest(ModelRequest):
     output: Path | None = None
     force: bool = False
     defense: DefenseConfig = DefenseConfig()
+    evidence: EvidenceConfig = EvidenceConfig()
+    method: Method = "rnp+repair"
+    when: Literal["evidence", "always"] = "evidence"
 
     def report_path(self) -> Path | None:
         """Return the report's place beside the output."""

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from rnp_cli.architectures import Architecture, load
+from rnp_cli.architectures import load
 from rnp_cli.data.classifier import Classifier
-from rnp_cli.data.load import CleanSamples
-from rnp_cli.defense.rnp import Defended, defend
+from rnp_cli.defense.augment import Augmentation, bearable_augmentation
+from rnp_cli.defense.samples import SplitSamples
 from rnp_cli.defense.score import logits_of
 from rnp_cli.device import reproducible, suitable_threads
 from rnp_cli.events import Listener, ignore
+from rnp_cli.evidence.look import Evidence, look
 from rnp_cli.export.safetensors import tensors_sha256
 from rnp_cli.pipeline.clock import Clock
-from rnp_cli.pipeline.cut import cut
-from rnp_cli.pipeline.describe import make_report
-from rnp_cli.pipeline.opening import read_model, with_samples
+from rnp_cli.pipeline.describe_sanitizing import make_report
+from rnp_cli.pipeline.escalate import Escalation, Removal
+from rnp_cli.pipeline.opening import OpenedModel, read_model, with_samples
 from rnp_cli.pipeline.outputs import (
     SanitizedModel,
     check_format,
@@ -28,15 +28,20 @@ from rnp_cli.pipeline.outputs import (
     write,
 )
 from rnp_cli.pipeline.request import SanitizeRequest
+from rnp_cli.pipeline.rewrite import rewrite
 from rnp_cli.report.plain import plain
-from rnp_cli.report.schema import OutputInfo, Report
+from rnp_cli.report.sanitization import OutputInfo, Report
+
+_FAILED = ("not-safe", "no-safe-threshold")
+_ROUNDED = 0.02  # of the range of logits: what half precision may change
 
 
 @dataclass(frozen=True, eq=False)
 class SanitizeResult:
     """The report, the sanitized tensors by the checkpoint's names, and the files.
 
-    state_dict is None where no threshold was safe; then only the report is written.
+    state_dict is None where the model could not be made safe; then only the report is
+    written.
     """
 
     report: Report
@@ -53,49 +58,103 @@ def sanitize(request: SanitizeRequest, *, listen: Listener = ignore) -> Sanitize
     clock = Clock(listen)
     outputs = check_outputs(request)
     read = read_model(request, clock)
-    checkpoint = read.checkpoint
-    check_format(request, checkpoint)
+    check_format(request, read.checkpoint)
     with reproducible():
         opened = with_samples(read, request, clock)
-        architecture, clean = opened.architecture, opened.clean
+        clean = opened.clean
         with suitable_threads(clean.classifier, clean.samples.images[:1]):
             parts = opened.split(request.defense.holdout_share, seed=request.seed)
-            defended = defend(
+            augmentation = bearable_augmentation(
+                clean.classifier, parts.fit, seed=request.seed
+            )
+            evidence = look(
                 clean.classifier,
                 parts,
-                request.defense,
+                request.defense.unlearn,
+                request.evidence,
+                augmentation=augmentation,
                 seed=request.seed,
                 listen=clock,
             )
-            sanitized = cut(
-                checkpoint.state_dict,
-                architecture,
-                defended.model,
-                defended.layers,
-                [r.channel for r in defended.pruned],
+            removal = _remove(opened, parts, augmentation, evidence, request, clock)
+            tensors = rewrite(
+                opened.checkpoint.state_dict,
+                opened.architecture,
+                clean.classifier,
+                removal.model,
             )
-            _verify(architecture, sanitized, defended, clean)
             report = make_report(
-                request, checkpoint, architecture, clean, parts, defended, clock.run()
+                request,
+                opened,
+                parts,
+                augmentation,
+                evidence,
+                removal,
+                _as_written(opened, tensors, removal),
+                clock.run(),
             )
-    if not defended.pruned:
+    return _written(request, outputs, opened, report, tensors)
+
+
+def _remove(
+    opened: OpenedModel,
+    parts: SplitSamples,
+    augmentation: Augmentation,
+    evidence: Evidence,
+    request: SanitizeRequest,
+    listen: Listener,
+) -> Removal:
+    """Change what the evidence and the request ask for."""
+    model = opened.clean.classifier
+    is_suspect = evidence.verdict.level != "none"
+    if not is_suspect and request.when == "evidence":
+        return Removal("unchanged", model)
+    escalation = Escalation(
+        model,
+        parts,
+        augmentation,
+        evidence,
+        request.defense,
+        request.evidence,
+        request.seed,
+        listen,
+    )
+    if is_suspect and request.method == "rnp+repair":
+        return escalation.remove()
+    return escalation.prune_within_budget()
+
+
+def _as_written(
+    opened: OpenedModel, tensors: dict[str, Tensor], removal: Removal
+) -> nn.Module:
+    """Return the network of the tensors to be written; check that it is the one made.
+
+    Only what the checkpoint keeps in half precision is rounded.
+    """
+    clean = opened.clean
+    images = clean.samples.images[:32]
+    again = Classifier(load(opened.architecture, tensors), clean.spec)
+    again = again.to(images.device).eval()
+    made, kept = logits_of(removal.model, images), logits_of(again, images)
+    halves = any(t.dtype in (torch.half, torch.bfloat16) for t in tensors.values())
+    allowed = _ROUNDED * float(made.max() - made.min()) if halves else 0.0
+    if not float((made - kept).abs().max()) <= allowed:
+        raise RuntimeError("the sanitized tensors differ from the model made")
+    return again
+
+
+def _written(
+    request: SanitizeRequest,
+    outputs: tuple[Path, ...],
+    opened: OpenedModel,
+    report: Report,
+    tensors: dict[str, Tensor],
+) -> SanitizeResult:
+    if report.outcome in _FAILED:
         return SanitizeResult(report, None, write(request, outputs, report, None))
     if request.output is not None:
-        digest = tensors_sha256(sanitized)
-        written = OutputInfo(file=plain(request.output.name), tensors_sha256=digest)
-        report = report.model_copy(update={"output": written})
-    model = SanitizedModel(sanitized, checkpoint.graph)
-    return SanitizeResult(report, sanitized, write(request, outputs, report, model))
-
-
-def _verify(
-    architecture: Architecture,
-    sanitized: Mapping[str, Tensor],
-    defended: Defended,
-    clean: CleanSamples,
-) -> None:
-    """Check that the tensors to be written are the model that was measured."""
-    images = clean.samples.images[:32]
-    again = Classifier(load(architecture, sanitized), clean.spec).to(images.device)
-    if not torch.equal(logits_of(again, images), logits_of(defended.model, images)):
-        raise RuntimeError("the sanitized tensors differ from the model measured")
+        digest = tensors_sha256(tensors)
+        info = OutputInfo(file=plain(request.output.name), tensors_sha256=digest)
+        report = report.model_copy(update={"output": info})
+    model = SanitizedModel(tensors, opened.checkpoint.graph)
+    return SanitizeResult(report, tensors, write(request, outputs, report, model))

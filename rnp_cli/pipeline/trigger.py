@@ -19,12 +19,13 @@ from rnp_cli.device import describe, reproducible, seeded, suitable_threads
 from rnp_cli.errors import UsageError
 from rnp_cli.events import Listener, ignore
 from rnp_cli.evidence.inversion import (
-    InversionConfig,
     RecoveredTrigger,
     estimated_success,
     invert_triggers,
 )
-from rnp_cli.evidence.verdict import VerdictConfig, anomaly_indices
+from rnp_cli.evidence.look import EvidenceConfig
+from rnp_cli.evidence.triggers import Family
+from rnp_cli.evidence.verdict import anomaly_indices
 from rnp_cli.export.folder import check_folder, write_folder
 from rnp_cli.pipeline.clock import Clock
 from rnp_cli.pipeline.describe import (
@@ -50,10 +51,14 @@ from rnp_cli.report.triggers import RecoveredInfo, SanitizedInfo, TriggerReport
 class TriggerRequest(ModelRequest):
     """Which triggers to recover, on what, and where to write them.
 
+    family: what they do to an image: lie over a part of it, are added to all of it, or
+    warp it.
+
     targets: classes; none means all of them, as far as there are at most
-    ``most_classes``, and the trigger that turns images to any other class. on: the
-    model as it is, or a copy that has unlearned half of its clean skill. sanitized: a
-    file to try the triggers on, too. output: a folder, or None to write nothing.
+    ``evidence.most_classes``, and the trigger that turns images to any other class.
+    on: the model as it is, or a copy that has unlearned half of its clean skill.
+    sanitized: a file to try the triggers on, too. output: a folder, or None to write
+    nothing.
     """
 
     targets: tuple[int, ...] = ()
@@ -61,11 +66,10 @@ class TriggerRequest(ModelRequest):
     sanitized: Path | None = None
     output: Path | None = None
     force: bool = False
+    family: Family = "overlay"
     holdout_share: float = Field(0.3, gt=0, lt=1)
-    most_classes: int = Field(50, ge=2)
     unlearn: UnlearnConfig = UnlearnConfig()
-    inversion: InversionConfig = InversionConfig()
-    verdict: VerdictConfig = VerdictConfig()
+    evidence: EvidenceConfig = EvidenceConfig()
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +114,7 @@ def recover_triggers(
 
 def _targets(request: TriggerRequest, num_classes: int) -> Sequence[int | None]:
     if not request.targets:
-        if num_classes > request.most_classes:
+        if num_classes > request.evidence.most_classes:
             raise UsageError(
                 f"The model has {num_classes} classes, too many to look at all.",
                 hint="Name some with --target; `rnp detect` says which are suspect.",
@@ -142,8 +146,9 @@ def _recover(
     triggers = invert_triggers(
         model if unlearned is None else unlearned.model,
         parts,
-        request.inversion,
+        request.evidence.inversion,
         targets=targets,
+        family=request.family,
         seed=request.seed,
         listen=listen,
     )
@@ -184,6 +189,7 @@ def _report(
         device=describe(parts.fit.images.device),
         seed=request.seed,
         inverted_on=request.on,
+        family=request.family,
         model=model_info(request, opened.checkpoint, opened.architecture, layers),
         sanitized=_sanitized(request, opened, recovered),
         input=input_info(clean),
@@ -194,8 +200,7 @@ def _report(
         not_checked=tuple(_not_checked(request)),
         settings={
             "unlearn": request.unlearn.model_dump(),
-            "inversion": request.inversion.model_dump(),
-            "verdict": request.verdict.model_dump(),
+            **request.evidence.model_dump(),
         },
         run=clock.run(),
     )
@@ -223,7 +228,7 @@ def _measured(
     recovered: _Recovered,
 ) -> Iterator[RecoveredInfo]:
     """Try each trigger on the models as they are, whatever it was searched on."""
-    indices = anomaly_indices(recovered.triggers, request.verdict)
+    indices = anomaly_indices(recovered.triggers, request.evidence.verdict)
     model, sibling, holdout = (
         opened.clean.classifier,
         recovered.sibling,
@@ -252,8 +257,8 @@ def _not_checked(request: TriggerRequest) -> list[str]:
         "The attack success rate: no triggered image is known. What is called success "
         "is that of the recovered trigger, an estimate; the attacker's own may do "
         "better.",
-        "Triggers that work on images of one class only, and those that warp or "
-        "restyle an image: a pattern that is laid over any image was looked for.",
+        "Triggers that work on images of one class only, and those of other families "
+        f'than "{request.family}".',
     ]
     if request.sanitized is not None:
         notes.append(

@@ -17,6 +17,8 @@ from rnp_cli.report.schema import (
     UnlearnInfo,
 )
 
+Family = Literal["overlay", "addition", "warp"]
+
 
 class VerdictInfo(Part):
     """Whether there is evidence of a backdoor, and of which kind."""
@@ -24,8 +26,9 @@ class VerdictInfo(Part):
     level: Literal["none", "weak", "strong"]
     kind: Literal["all-to-one", "all-to-all"] | None
     target: int | None = Field(description="the class that the trigger leads to")
+    family: Family = Field(description="of the trigger that stands out most")
     index: float = Field(
-        description="of the target's mask, or the nearest class's, in its spread"
+        description="how far it lies below the other classes' triggers, in their spread"
     )
     p_inversion: float
     p_label: float | None
@@ -36,7 +39,11 @@ class TriggerInfo(Part):
     """The smallest trigger that inversion found for a class."""
 
     target: int | None = Field(description="None: away from the true class")
-    norm: float = Field(description="sum of the mask, in pixels")
+    family: Family = Field(description="what it does to an image")
+    norm: float = Field(
+        description="overlay: sum of the mask, in pixels; addition: root mean square, "
+        "a share of a pixel's range; warp: root mean square, in pixels"
+    )
     success: float = Field(description="estimated attack success rate, on the holdout")
     found: bool
 
@@ -61,5 +68,5 @@ class Detection(Part):
     unlearn_failure: str | None
     triggers: tuple[TriggerInfo, ...]
     not_checked: tuple[str, ...]
-    settings: dict[str, dict[str, float | int]]
+    settings: dict[str, dict[str, float | int] | float]
     run: RunInfo

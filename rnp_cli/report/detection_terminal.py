@@ -8,7 +8,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from rnp_cli.report.detection import Detection, TriggerInfo
+from rnp_cli.report import families
+from rnp_cli.report.detection import Detection, Family, TriggerInfo
 from rnp_cli.report.facts import (
     class_name,
     facts_table,
@@ -51,21 +52,20 @@ def _verdict(detection: Detection) -> Panel:
 def _said(detection: Detection) -> str:
     verdict = detection.verdict
     if verdict.kind == "all-to-all":
-        trigger = next(t for t in detection.triggers if t.target is None)
+        trigger = _trigger(detection)
         return (
-            f"A pattern over {trigger.norm:.1f} pixels turns {trigger.success:.0%} of "
-            "the clean images to another class than their own, and no one class in "
+            f"{_phrase(trigger)} turns {trigger.success:.0%} of the clean images "
+            "to another class than their own, and no one class in "
             f"particular (p = {verdict.p_value:.2g}). `rnp sanitize` is the next step."
         )
     if verdict.target is not None:
         named = class_name(verdict.target, detection.samples)
-        trigger = next(t for t in detection.triggers if t.target == verdict.target)
+        trigger = _trigger(detection)
         seen = []
         if verdict.p_inversion <= 0.1:
             seen.append(
-                f"A pattern over {trigger.norm:.1f} pixels turns "
-                f"{trigger.success:.0%} of the clean images to {named}; the other "
-                "classes need larger ones."
+                f"{_phrase(trigger)} turns {trigger.success:.0%} of the clean images "
+                f"to {named}; the other classes need more."
             )
         if detection.label is not None and (verdict.p_label or 1) <= 0.1:
             share = detection.label.shares[verdict.target]
@@ -80,10 +80,10 @@ def _said(detection: Detection) -> str:
         mistakes = ", and none draws more of the new mistakes than chance explains"
     if any(t.found for t in detection.triggers if t.target is not None):
         return (
-            "No class can be reached by a pattern much smaller than the others need"
+            "No class can be reached by a change much smaller than the others need"
             f"{mistakes} (p = {verdict.p_value:.2g})."
         )
-    return f"No pattern was found that turns clean images to any one class{mistakes}."
+    return f"No change was found that turns clean images to any one class{mistakes}."
 
 
 def _facts(detection: Detection) -> Table:
@@ -101,32 +101,66 @@ def _facts(detection: Detection) -> Table:
     return facts_table(rows)
 
 
+def _trigger(detection: Detection) -> TriggerInfo:
+    """Return the trigger that the verdict speaks of."""
+    verdict = detection.verdict
+    return next(
+        t
+        for t in detection.triggers
+        if (t.family, t.target) == (verdict.family, verdict.target)
+    )
+
+
+def _phrase(trigger: TriggerInfo) -> str:
+    phrase = families.phrase(trigger.family, trigger.norm)
+    return phrase[0].upper() + phrase[1:]
+
+
 def _classes(detection: Detection) -> Group:
-    table = list_table("Smallest trigger for each class")
+    shown: list[Family] = [
+        family
+        for family in families.HEADS
+        if any(t.family == family for t in detection.triggers)
+    ]
+    table = list_table("Smallest triggers for each class")
     table.add_column("Class", overflow="fold")
-    table.add_column("Mask, pixels", justify="right")
-    table.add_column("Turns", justify="right")
+    for family in shown:
+        table.add_column(families.HEADS[family], justify="right")
     table.add_column("Mistakes", justify="right")
-    by_size = sorted(detection.triggers, key=lambda t: (not t.found, t.norm))
-    for trigger in by_size[:_MOST_ROWS]:
-        table.add_row(*_row(trigger, detection))
+    by_class: dict[int | None, dict[Family, TriggerInfo]] = {}
+    for trigger in detection.triggers:
+        by_class.setdefault(trigger.target, {})[trigger.family] = trigger
+    by_size = sorted(by_class, key=lambda target: _least(by_class[target], shown[0]))
+    for target in by_size[:_MOST_ROWS]:
+        sizes = [_size(by_class[target].get(family)) for family in shown]
+        name, drawn = _named(target, detection)
+        table.add_row(name, *sizes, drawn)
     hidden = len(by_size) - _MOST_ROWS
     more = f" {hidden} more are in the JSON." if hidden > 0 else ""
     note = (
-        "Mask: the sum of the smallest mask found, in pixels. Turns: the share of "
-        "held-out clean images that the recovered trigger turns. Mistakes: the share "
-        f"of new ones that the class draws, early while unlearning.{more}"
+        "Smallest change found that turns clean images to the class: a pattern laid "
+        "over so many pixels, a change of all pixels by so many percent of their range "
+        "(root mean square), a warp by so many pixels. Mistakes: the share of new ones "
+        f"that the class draws, early while unlearning.{more}"
     )
     return Group(table, Text(note, style="dim"))
 
 
-def _row(trigger: TriggerInfo, detection: Detection) -> tuple[Text, str, str, str]:
-    if trigger.target is None:
-        name, drawn = "any other than the true one", ""
-    else:
-        name = class_name(trigger.target, detection.samples)
-        label = detection.label
-        drawn = "" if label is None else f"{label.shares[trigger.target]:.0%}"
-    if not trigger.found:
-        return Text(plain(name)), "none found", "", drawn
-    return Text(plain(name)), f"{trigger.norm:.1f}", f"{trigger.success:.0%}", drawn
+def _least(triggers: dict[Family, TriggerInfo], family: Family) -> tuple[bool, float]:
+    trigger = triggers.get(family)
+    return (False, trigger.norm) if trigger and trigger.found else (True, 0.0)
+
+
+def _size(trigger: TriggerInfo | None) -> str:
+    if trigger is None:
+        return ""
+    return families.size(trigger.family, trigger.norm) if trigger.found else "none"
+
+
+def _named(target: int | None, detection: Detection) -> tuple[Text, str]:
+    """Return the class, and the share of mistakes that it draws."""
+    if target is None:
+        return Text("any other than the true one"), ""
+    name = Text(plain(class_name(target, detection.samples)))
+    label = detection.label
+    return name, "" if label is None else f"{label.shares[target]:.0%}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from rnp_cli.errors import InputRefused
-from rnp_cli.report.schema import Report
+from rnp_cli.report.sanitization import Report
 
 _MOST_BYTES = 64 << 20
 _HINT = "Give the .report.json that rnp sanitize wrote, or the model beside it."

@@ -1,19 +1,11 @@
-"""What a run found and did, as data. Every format is made from this, and from it alone.
-
-The digest covers everything but ``run``, which holds what differs between two equal
-runs; so the same inputs, options and seed give the same digest.
-"""
+"""What all reports have in common: the parts that say what was run on what."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-
-Outcome = Literal["pruned", "no-safe-threshold"]
 
 
 class Part(BaseModel):
@@ -111,73 +103,9 @@ class TargetInfo(Part):
     shares: tuple[float, ...]
 
 
-class PathPoint(Part):
-    """Clean accuracy on the holdout with so many channels pruned."""
-
-    pruned: int
-    clean_accuracy: float
-
-
-class RankedChannel(Part):
-    """A channel and the evidence against it."""
-
-    rank: int
-    layer: str
-    channel: int
-    mask: float = Field(description="mask value after recovery, 0 to 1")
-    score: float = Field(
-        description="how far its weights moved while unlearning; the layer's mean is 1"
-    )
-
-
-class OutputInfo(Part):
-    """The sanitized model."""
-
-    file: str
-    tensors_sha256: str
-
-
 class RunInfo(Part):
     """What may differ between two runs that are otherwise equal."""
 
     started: str
     seconds: float
     stages: dict[str, float]
-
-
-class Report(Part):
-    """Everything that a run found and did."""
-
-    schema_version: Literal[1] = 1
-    tool_version: str
-    torch_version: str
-    device: str
-    seed: int
-    outcome: Outcome
-    model: ModelInfo
-    input: InputInfo
-    samples: SampleInfo
-    accuracy_before: Accuracy
-    accuracy_after: Accuracy
-    holdout_before: Accuracy
-    holdout_after: Accuracy
-    max_accuracy_drop: float
-    target: TargetInfo
-    unlearn: UnlearnInfo
-    recover: tuple[float, ...] = Field(description="clean accuracy per epoch")
-    threshold: float | None
-    path: tuple[PathPoint, ...]
-    pruned: tuple[RankedChannel, ...]
-    next_in_rank: tuple[RankedChannel, ...] = Field(
-        description="those that would have been pruned next"
-    )
-    output: OutputInfo | None
-    not_checked: tuple[str, ...]
-    settings: dict[str, dict[str, float | int] | float]
-    run: RunInfo
-
-    def digest(self) -> str:
-        """SHA-256 over everything but ``run``, as canonical JSON."""
-        content = self.model_dump(mode="json", exclude={"run"})
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()

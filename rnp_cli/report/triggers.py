@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from rnp_cli.report.detection import Family
 from rnp_cli.report.schema import (
     Accuracy,
     InputInfo,
@@ -32,9 +33,9 @@ class RecoveredInfo(Part):
 
     target: int | None = Field(description="None: away from the true class")
     found: bool
-    norm: float = Field(description="sum of the mask, in pixels")
+    norm: float = Field(description="its size, in the unit of its family")
     index: float | None = Field(
-        description="how far the mask lies below those of the other classes, in "
+        description="how far its size lies below those of the other classes, in "
         "standard deviations; None where there is nothing to compare with"
     )
     images: int = Field(description="held-out clean images that it was tried on")
@@ -59,6 +60,7 @@ class TriggerReport(Part):
     device: str
     seed: int
     inverted_on: Literal["original", "unlearned"]
+    family: Family
     model: ModelInfo
     sanitized: SanitizedInfo | None
     input: InputInfo
@@ -70,5 +72,5 @@ class TriggerReport(Part):
     )
     triggers: tuple[RecoveredInfo, ...]
     not_checked: tuple[str, ...]
-    settings: dict[str, dict[str, float | int]]
+    settings: dict[str, dict[str, float | int] | float]
     run: RunInfo

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rnp_cli.report.schema import Report
+from rnp_cli.report.sanitization import Report
 
 
 @pytest.mark.parametrize("which", ["report", "model"])

@@ -6,6 +6,7 @@ import pytest
 
 from rnp_cli.cli import options
 from rnp_cli.defense.rnp import DefenseConfig
+from rnp_cli.evidence.look import EvidenceConfig
 
 
 @pytest.mark.parametrize(
@@ -44,11 +45,15 @@ def test_a_size_is_height_by_width() -> None:
 
 def test_the_option_overrules_the_file_and_counts_in_points(tmp_path: Path) -> None:
     path = tmp_path / "rnp.toml"
-    path.write_text("[threshold]\nmax_accuracy_drop = 0.5\npatience = 3\n")
+    path.write_text(
+        "[threshold]\nmax_accuracy_drop = 0.5\npatience = 3\n[inversion]\nsteps = 7\n"
+    )
 
-    config = options.read_config(path, 4.0)
+    defense, evidence = options.read_config(path, 4.0)
 
-    assert config.threshold.max_accuracy_drop == pytest.approx(0.04)
-    assert config.threshold.patience == 3
-    assert options.read_config(path, None).threshold.max_accuracy_drop == 0.5
-    assert options.read_config(None, None) == DefenseConfig()
+    assert defense.threshold.max_accuracy_drop == pytest.approx(0.04)
+    assert defense.threshold.patience == 3
+    assert evidence.inversion.steps == 7
+    defense, _ = options.read_config(path)
+    assert defense.threshold.max_accuracy_drop == 0.5
+    assert options.read_config(None) == (DefenseConfig(), EvidenceConfig())

@@ -8,7 +8,7 @@ import pytest
 
 import rnp_cli.pipeline
 from rnp_cli.checkpoints.header import read_safetensors_metadata
-from rnp_cli.report.schema import Report
+from rnp_cli.report.sanitization import Report
 
 
 def refused(run: Any, code: int, message: str) -> None:
@@ -44,6 +44,7 @@ def test_no_safe_threshold_exits_with_1_and_writes_the_report_alone(
     run = rnp(
         *("sanitize", digits.model, "--clean-dir", digits.clean),
         *("--config", stuck_config, "--max-samples", 100, "-o", "safe.safetensors"),
+        *("--method", "rnp", "--when", "always"),
     )
 
     assert run.code == 1
@@ -61,6 +62,7 @@ def test_a_floor_out_of_reach_exits_with_1_and_writes_nothing(
     run = rnp(
         *("sanitize", digits.model, "--clean-dir", digits.clean),
         *("--config", config, "--max-samples", 100),
+        *("--method", "rnp", "--when", "always"),
     )
 
     refused(run, 1, "did not reach its floor")

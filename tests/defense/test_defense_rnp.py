@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from tiny_nets import CORNERS, same_state, snapshot
 from torch import nn
 
 from rnp_cli.defense import rnp
+from rnp_cli.defense.augment import Augmentation
 from rnp_cli.defense.prune import prune
 from rnp_cli.defense.recover import RecoverConfig
 from rnp_cli.defense.rnp import Defended, DefenseConfig, defend
@@ -18,8 +20,10 @@ from rnp_cli.defense.threshold import (
     NoSafeThreshold,
     Threshold,
     ThresholdConfig,
+    choose_fewest,
     choose_threshold,
 )
+from rnp_cli.defense.unlearn import Unlearned, unlearn
 from rnp_cli.errors import DefenseFailed
 from rnp_cli.events import Event, StageDone, StageStarted
 
@@ -35,6 +39,12 @@ def defended(
     model: nn.Module, samples: SplitSamples, config: DefenseConfig = BRISK
 ) -> Defended:
     return defend(model, samples, config, seed=0)
+
+
+@pytest.fixture
+def unlearned(skilled: nn.Module, samples: SplitSamples) -> Unlearned:
+    plain = Augmentation()
+    return unlearn(skilled, samples, BRISK.unlearn, augmentation=plain, seed=5)
 
 
 def test_the_pruned_model_is_the_original_without_the_channels_named(
@@ -64,17 +74,27 @@ def test_the_budget_holds_on_the_holdout_and_on_all_clean_samples(
         assert lost <= budget
 
 
+@pytest.mark.parametrize("choose", [choose_threshold, choose_fewest])
 def test_a_candidate_is_confirmed_on_all_clean_samples(
-    skilled: nn.Module, samples: SplitSamples, monkeypatch: pytest.MonkeyPatch
+    skilled: nn.Module,
+    samples: SplitSamples,
+    unlearned: Unlearned,
+    choose: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    one_class = samples.holdout.take((samples.holdout.labels == 0).nonzero()[:, 0])
+    samples = replace(samples, holdout=one_class)
     asked: list[Callable[[int], bool]] = []
 
     def listening(*args: Any, **kwargs: Any) -> Any:
         asked.append(kwargs["confirm"])
-        return choose_threshold(*args, **kwargs)
+        return choose(*args, **kwargs)
 
-    monkeypatch.setattr(rnp, "choose_threshold", listening)
-    found = defended(skilled, samples)
+    monkeypatch.setattr(rnp, choose.__name__, listening)
+    success_of = (lambda model: 0.0) if choose is choose_fewest else None
+    found = defend(
+        skilled, samples, BRISK, unlearned=unlearned, success_of=success_of, seed=0
+    )
 
     everything = samples.everything()
     before = clean_accuracy(skilled, everything)
@@ -170,3 +190,95 @@ def test_the_stages_are_announced_in_order(
         for stage in ("unlearn", "recover", "prune")
         for kind in (StageStarted, StageDone)
     ]
+
+
+def test_a_model_that_was_unlearned_already_is_not_unlearned_again(
+    skilled: nn.Module, samples: SplitSamples, unlearned: Unlearned
+) -> None:
+    heard: list[Event] = []
+    before = snapshot(unlearned.model)
+
+    found = defend(
+        skilled, samples, BRISK, unlearned=unlearned, seed=0, listen=heard.append
+    )
+
+    assert found.unlearned is unlearned
+    assert {event.stage for event in heard} == {"recover", "prune"}
+    assert same_state(unlearned.model, before)
+
+
+def test_the_ranking_rests_on_the_unlearned_model_that_is_given(
+    skilled: nn.Module, samples: SplitSamples, unlearned: Unlearned
+) -> None:
+    given = defend(skilled, samples, BRISK, unlearned=unlearned, seed=0)
+    own = defended(skilled, samples)
+    again = defend(skilled, samples, BRISK, unlearned=own.unlearned, seed=0)
+
+    assert given.ranked != own.ranked
+    assert again.ranked == own.ranked
+    assert same_state(again.model, snapshot(own.model))
+
+
+def test_the_augmentation_that_is_given_is_used_even_where_it_hurts(
+    skilled: nn.Module, samples: SplitSamples, unlearned: Unlearned
+) -> None:
+    harmful = Augmentation(crop_padding=2, flip=True)
+
+    def masks(augmentation: Augmentation) -> Defended:
+        return defend(
+            skilled,
+            samples,
+            BRISK,
+            augmentation=augmentation,
+            unlearned=unlearned,
+            seed=0,
+        )
+
+    assert defended(skilled, samples).augmentation != harmful
+    assert masks(harmful).augmentation == harmful
+    assert masks(harmful).masks.history != masks(Augmentation()).masks.history
+
+
+def cut_channels(model: nn.Module) -> int:
+    norms = (m for m in model.modules() if isinstance(m, nn.BatchNorm2d))
+    return sum(int((norm.weight == 0).sum()) for norm in norms)
+
+
+@pytest.mark.parametrize("fewest", [1, 2])
+def test_no_more_is_pruned_than_takes_the_triggers_away(
+    skilled: nn.Module, samples: SplitSamples, unlearned: Unlearned, fewest: int
+) -> None:
+    def found(success_of: Callable[[nn.Module], float] | None) -> Defended:
+        return defend(
+            skilled,
+            samples,
+            BRISK,
+            unlearned=unlearned,
+            success_of=success_of,
+            seed=0,
+        )
+
+    few = found(lambda model: 0.0 if cut_channels(model) >= fewest else 1.0)
+
+    assert isinstance(few.threshold, Threshold)
+    assert few.threshold.pruned == len(few.pruned) == cut_channels(few.model) == fewest
+    success = [candidate.success for candidate in few.threshold.path]
+    assert success == [None, *[1.0] * (fewest - 1), 0.0]
+    assert len(found(None).pruned) > fewest
+
+
+def test_where_pruning_does_not_take_the_triggers_away_nothing_is_pruned(
+    skilled: nn.Module, samples: SplitSamples, unlearned: Unlearned
+) -> None:
+    found = defend(
+        skilled,
+        samples,
+        BRISK,
+        unlearned=unlearned,
+        success_of=lambda model: 1.0,
+        seed=0,
+    )
+
+    assert isinstance(found.threshold, NoSafeThreshold)
+    assert found.pruned == ()
+    assert same_state(found.model, snapshot(skilled))

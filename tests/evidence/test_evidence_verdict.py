@@ -5,9 +5,13 @@ from collections.abc import Sequence
 import pytest
 import torch
 
+from rnp_cli.evidence import verdict as verdict_module
 from rnp_cli.evidence.inversion import RecoveredTrigger
 from rnp_cli.evidence.label import LabelEvidence
+from rnp_cli.evidence.triggers import Change, Family
+from rnp_cli.evidence.triggers.addition import Addition
 from rnp_cli.evidence.triggers.overlay import Overlay
+from rnp_cli.evidence.triggers.warp import Warp
 from rnp_cli.evidence.verdict import (
     Verdict,
     VerdictConfig,
@@ -20,20 +24,40 @@ IMAGE = 1024.0  # pixels: the mask of a trigger that was not found
 CLEAN = [91, 77, 94, 111, 88, 110, 61, 65, 119, 88]  # a real clean model's masks
 
 
-def trigger(target: int | None, norm: float) -> RecoveredTrigger:
-    nothing = Overlay(torch.zeros(1), torch.zeros(1))
+NOTHING: dict[Family, Change] = {
+    "overlay": Overlay(torch.zeros(1), torch.zeros(1)),
+    "addition": Addition(torch.zeros(1)),
+    "warp": Warp(torch.zeros(1)),
+}
+
+
+def trigger(
+    target: int | None, norm: float, family: Family = "overlay"
+) -> RecoveredTrigger:
     found = norm < NEVER
-    return RecoveredTrigger(target, nothing, norm if found else IMAGE, 1.0, found)
+    norm = norm if found else IMAGE
+    return RecoveredTrigger(target, NOTHING[family], norm, 1.0, found)
 
 
 def verdict(
     masks: Sequence[float],
     *,
     free: float = NEVER,
+    additions: Sequence[float] = (),
+    warps: Sequence[float] = (),
     label: Sequence[float] | None = None,
     counted: int = 100,
 ) -> Verdict:
-    triggers = [trigger(target, norm) for target, norm in enumerate(masks)]
+    sizes: dict[Family, Sequence[float]] = {
+        "overlay": masks,
+        "addition": additions,
+        "warp": warps,
+    }
+    triggers = [
+        trigger(target, norm, family)
+        for family, norms in sizes.items()
+        for target, norm in enumerate(norms)
+    ]
     evidence = None
     if label is not None:
         evidence = LabelEvidence(0, 0.0, tuple(label), counted)
@@ -167,3 +191,101 @@ def test_every_class_has_the_index_that_the_verdict_weighs() -> None:
     assert max(indices, key=indices.__getitem__) == 4
     assert indices[4] == verdict(masks).index
     assert anomaly_indices(triggers[:1], VerdictConfig()) == {}
+
+
+FAINT = [mask / 1000 for mask in CLEAN]  # additions and warps have units of their own
+
+
+def with_faint(target: int, share: float) -> list[float]:
+    """Sizes like FAINT, but for the target only this share."""
+    return [
+        share * size if number == target else size for number, size in enumerate(FAINT)
+    ]
+
+
+@pytest.mark.parametrize("family", ["addition", "warp"])
+def test_a_family_is_evidence_where_the_masks_are_none(family: Family) -> None:
+    sizes = {f"{family}s": with_faint(7, 0.05)}
+
+    found = verdict(CLEAN, **sizes)
+
+    assert (found.level, found.kind, found.target) == ("strong", "all-to-one", 7)
+    assert found.family == family
+
+
+def test_sizes_are_held_only_against_those_of_their_own_family() -> None:
+    assert verdict(CLEAN, additions=FAINT).level == "none"
+    mixed = verdict([*CLEAN[:9], NEVER], additions=[NEVER] * 9 + [0.001])
+    assert mixed.level == "none"
+
+
+def test_the_more_families_are_asked_the_less_each_says() -> None:
+    masks = with_mask(4, 36)
+    one = verdict(masks)
+    two = verdict(masks, additions=FAINT)
+    three = verdict(masks, additions=FAINT, warps=FAINT)
+
+    assert one.target == two.target == three.target == 4
+    assert one.index == two.index == three.index
+    assert two.p_inversion == pytest.approx(2 * one.p_inversion)
+    assert three.p_inversion == pytest.approx(3 * one.p_inversion)
+    assert three.p_value == three.p_inversion
+
+
+def test_families_together_never_say_more_than_certain() -> None:
+    found = verdict(CLEAN, additions=FAINT, warps=FAINT)
+    assert found.p_inversion <= 1
+    assert found.p_value <= 1
+
+
+def test_families_that_found_nothing_to_compare_are_not_counted() -> None:
+    lone = [NEVER] * 9 + [0.001]
+    alone = verdict(with_mask(4, 36))
+    beside = verdict(with_mask(4, 36), additions=[NEVER] * 10, warps=lone)
+    assert beside == alone
+
+
+@pytest.mark.parametrize("family", ["addition", "warp"])
+def test_a_lone_trigger_that_is_no_overlay_says_nothing(family: Family) -> None:
+    """No warp reaches most classes of a clean model, however far it may go."""
+    lone = [NEVER] * 4 + [0.001] + [NEVER] * 5
+    sizes = {f"{family}s": lone}
+
+    assert verdict([NEVER] * 10, **sizes).level == "none"
+    assert verdict(CLEAN, **sizes).level == "none"
+    assert verdict([5, *[NEVER] * 9]).level == "weak"  # an overlay does
+
+
+def test_mistakes_count_beside_the_family_that_says_most() -> None:
+    drawn = [0.02] * 10
+    drawn[7] = 0.82
+    sizes = with_faint(7, 0.4)
+
+    alone = verdict(CLEAN, additions=sizes)
+    together = verdict(CLEAN, additions=sizes, label=drawn)
+
+    assert (together.target, together.family) == (7, "addition")
+    assert together.p_inversion <= alone.p_inversion
+    assert together.p_value < min(alone.p_value, verdict(CLEAN, label=drawn).p_value)
+
+
+def test_the_trigger_without_a_class_is_held_against_its_own_family() -> None:
+    found = verdict(CLEAN, free=3, additions=FAINT, warps=FAINT)
+    assert (found.kind, found.family) == ("all-to-all", "overlay")
+    larger = [1000 * mask for mask in CLEAN]
+    for additions in (FAINT, larger):
+        assert verdict(CLEAN, free=80, additions=additions).level == "none"
+
+
+def test_three_families_seldom_call_chance_evidence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(verdict_module, "_DRAWS", 10_000)  # enough, and quick
+    generator = torch.Generator().manual_seed(0)
+    logs = 4 + 0.3 * torch.randn(150, 3, 10, generator=generator)
+    levels = [
+        verdict(masks, additions=additions, warps=warps).level
+        for masks, additions, warps in logs.exp().tolist()
+    ]
+    assert levels.count("none") > 135
+    assert levels.count("strong") <= 2

@@ -9,10 +9,14 @@ import pytest
 
 from rnp_cli.defense.recover import RecoverConfig
 from rnp_cli.defense.rnp import DefenseConfig
+from rnp_cli.evidence.inversion import InversionConfig
+from rnp_cli.evidence.look import EvidenceConfig
 from rnp_cli.pipeline import SanitizeRequest
 
 # Masks that cannot move stay at one, and no channel is suspicious enough to be cut.
 STUCK = DefenseConfig(recover=RecoverConfig(learning_rate=1e-9, epochs=1))
+
+HASTY = EvidenceConfig(inversion=InversionConfig(steps=2))
 
 
 @pytest.fixture
@@ -24,6 +28,9 @@ def stuck(digits: Any) -> dict[str, Any]:
         "device": "cpu",
         "max_samples": 100,
         "defense": STUCK,
+        "evidence": HASTY,
+        "method": "rnp",
+        "when": "always",
     }
 
 

@@ -20,12 +20,14 @@ from rnp_cli.defense.score import logits_of
 from rnp_cli.defense.threshold import ThresholdConfig
 from rnp_cli.errors import InputRefused, OutputExists, UsageError
 from rnp_cli.events import Event, StageDone, StageStarted
+from rnp_cli.evidence.triggers import FAMILIES
 from rnp_cli.export.safetensors import tensors_sha256
 from rnp_cli.pipeline import SanitizeRequest, SanitizeResult, sanitize
 from rnp_cli.report.find import read_report, report_of_model
-from rnp_cli.report.schema import Report
+from rnp_cli.report.sanitization import Report
 
-STAGES = ("read", "samples", "unlearn", "recover", "prune")
+LOOK = ("unlearn", "invert", "invert", "invert")
+STUCK_STAGES = ("read", "samples", *LOOK, "recover", "prune")
 
 
 def assert_only_pruned_rows_differ(
@@ -49,7 +51,24 @@ def assert_only_pruned_rows_differ(
             assert all(not tensor[row].any() for row in rows)
 
 
-def test_all_but_the_pruned_rows_is_bit_equal_to_the_checkpoint(
+def test_pruning_alone_leaves_all_but_the_pruned_rows_bit_equal(digits: Any) -> None:
+    before = dict(read_checkpoint(digits.model).state_dict)
+
+    result = sanitize(
+        SanitizeRequest(
+            model=digits.model, clean_dir=digits.clean, method="rnp", device="cpu"
+        )
+    )
+
+    report = result.report
+    assert (report.outcome, report.repair) == ("pruned", None)
+    lost = report.holdout_before.value - report.holdout_after.value
+    assert lost <= report.max_accuracy_drop + 1e-9
+    assert result.state_dict is not None
+    assert_only_pruned_rows_differ(result.state_dict, before, report)
+
+
+def test_a_repair_moves_weights_but_neither_statistics_nor_pruned_rows(
     sanitized: Any, digits: Any
 ) -> None:
     before = dict(read_checkpoint(digits.model).state_dict)
@@ -57,8 +76,13 @@ def test_all_but_the_pruned_rows_is_bit_equal_to_the_checkpoint(
     after = load_file(sanitized.model)
 
     report = sanitized.result.report
-    assert report.outcome == "pruned"
-    assert_only_pruned_rows_differ(after, before, report)
+    assert report.outcome == "repaired"
+    assert after.keys() == before.keys()
+    moved = {name for name in after if not torch.equal(after[name], before[name])}
+    assert moved
+    assert not any("running" in name or "batches" in name for name in moved)
+    for channel in report.pruned:
+        assert not after[f"{channel.layer}.weight"][channel.channel].any()
     assert sanitized.result.state_dict is not None
     assert tensors_sha256(sanitized.result.state_dict) == tensors_sha256(after)
 
@@ -83,15 +107,22 @@ def test_the_report_says_what_was_found_and_what_was_not_checked(
 
     images = report.samples.fit + report.samples.holdout
     assert report.samples.count == images == report.accuracy_before.samples
-    lost = report.holdout_before.value - report.holdout_after.value
-    assert lost <= report.max_accuracy_drop + 1e-9
     assert report.accuracy_before.value > 0.9
-    assert len(report.pruned) in {point.pruned for point in report.path}
-    assert all(channel.mask <= report.threshold for channel in report.pruned)
+    assert report.holdout_after.value > report.holdout_before.value - 0.05
+    pruning = report.pruning
+    assert all(channel.mask <= pruning.threshold for channel in report.pruned)
     assert [c.rank for c in report.pruned] == list(range(1, len(report.pruned) + 1))
-    assert sum(report.target.shares) == pytest.approx(1)
+    assert sum(pruning.target.shares) == pytest.approx(1)
+    assert (report.verdict.level, report.verdict.target) == ("strong", 7)
+    assert report.verdict_after.level != "strong"
+    assert {trigger.family for trigger in report.triggers} == set(FAMILIES)
+    assert report.tried
+    for tried in report.tried:
+        assert tried.success_before > 0.7
+        assert tried.success_after < 0.2
+        assert tried.size_after is None or tried.size_after > 2 * tried.size
     assert report.unlearn.epochs[-1].clean_accuracy <= report.unlearn.floor
-    assert set(report.run.stages) == set(STAGES)
+    assert set(report.run.stages) == {*STUCK_STAGES, "repair"}
     assert any("attack success rate" in note for note in report.not_checked)
 
 
@@ -106,7 +137,7 @@ def test_the_examples_attack_is_gone_and_its_skill_is_not(
 
     def calls_it_the_target(state_dict: dict[str, Tensor]) -> float:
         predicted = logits_of(load(architecture, state_dict), images).argmax(1)
-        return (predicted == sanitized.result.report.target.target).float().mean()
+        return (predicted == sanitized.result.report.verdict.target).float().mean()
 
     assert calls_it_the_target(weights) > 0.9
     assert calls_it_the_target(load_file(sanitized.model)) < 0.1
@@ -157,8 +188,13 @@ def test_a_wrapped_half_precision_checkpoint_keeps_its_dtypes(
 
     after = load_file(folder / "half.safetensors")
 
-    assert torch.float16 in {tensor.dtype for tensor in after.values()}
-    assert_only_pruned_rows_differ(after, half, result.report)
+    assert after.keys() == half.keys()
+    for name, original in half.items():
+        kept = (original.shape, original.dtype)
+        assert (after[name].shape, after[name].dtype) == kept
+        assert not name.endswith(("running_mean", "running_var")) or torch.equal(
+            after[name], original
+        )
     assert (result.report.model.wrapper, result.report.model.prefix) == (
         "net",
         "module.",
@@ -189,11 +225,9 @@ def test_no_safe_threshold_writes_the_report_alone(
     assert list(tmp_path.iterdir()) == [report_path]
     report = read_report(report_path)
     assert report == result.report
-    assert (report.outcome, report.pruned, report.threshold) == (
-        "no-safe-threshold",
-        (),
-        None,
-    )
+    assert (report.outcome, report.pruned) == ("no-safe-threshold", ())
+    assert report.pruning is not None
+    assert report.pruning.threshold is None
     assert report.output is None
     assert report.accuracy_after == report.accuracy_before
 
@@ -237,7 +271,7 @@ def test_the_stages_are_announced_in_order(stuck: dict[str, Any]) -> None:
 
     ends = [e for e in heard if isinstance(e, StageStarted | StageDone)]
     assert [(type(e), e.stage) for e in ends] == [
-        (kind, stage) for stage in STAGES for kind in (StageStarted, StageDone)
+        (kind, stage) for stage in STUCK_STAGES for kind in (StageStarted, StageDone)
     ]
 
 
@@ -346,6 +380,8 @@ def test_a_shared_layer_is_cut_under_all_its_names(digits: Any, tmp_path: Path) 
             clean_dir=digits.clean,
             arch=f"{source}:Net",
             defense=DefenseConfig(threshold=ThresholdConfig(max_accuracy_drop=0.9)),
+            method="rnp",
+            when="always",
         )
     )
 

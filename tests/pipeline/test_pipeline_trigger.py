@@ -7,10 +7,11 @@ import pytest
 
 from rnp_cli.errors import UsageError
 from rnp_cli.evidence.inversion import InversionConfig
+from rnp_cli.evidence.look import EvidenceConfig
 from rnp_cli.pipeline.trigger import TriggerRequest, recover_triggers
 from rnp_cli.report.triggers import TriggerReport
 
-FEW = InversionConfig(steps=2)
+FEW = EvidenceConfig(inversion=InversionConfig(steps=2))
 
 
 def recovered(digits: Any, **options: Any) -> TriggerReport:
@@ -23,7 +24,7 @@ def recovered(digits: Any, **options: Any) -> TriggerReport:
 def test_what_was_not_found_has_no_picture(digits: Any, tmp_path: Path) -> None:
     folder = tmp_path / "out"
 
-    report = recovered(digits, targets=(3,), inversion=FEW, output=folder)
+    report = recovered(digits, targets=(3,), evidence=FEW, output=folder)
 
     assert [(t.found, t.files) for t in report.triggers] == [(False, ())]
     assert report.triggers[0].estimated_success == 0
@@ -36,7 +37,7 @@ def test_without_an_output_nothing_is_written(
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
-    report = recovered(digits, targets=(3, 3), inversion=FEW)
+    report = recovered(digits, targets=(3, 3), evidence=FEW)
 
     assert [trigger.target for trigger in report.triggers] == [3]
     assert list(tmp_path.iterdir()) == []
@@ -44,7 +45,7 @@ def test_without_an_output_nothing_is_written(
 
 def test_too_many_classes_must_be_named(digits: Any) -> None:
     with pytest.raises(UsageError, match="10 classes") as error:
-        recovered(digits, most_classes=9)
+        recovered(digits, evidence=EvidenceConfig(most_classes=9))
 
     assert "--target" in error.value.hint
 

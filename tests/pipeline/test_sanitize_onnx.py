@@ -64,14 +64,16 @@ def test_an_onnx_model_is_sanitized_to_an_onnx_model(
     clean = str(DIGITS / "clean")
     runner = CliRunner()
 
-    run = runner.invoke(app, ["sanitize", str(digits), "--clean-dir", clean])
+    run = runner.invoke(
+        app, ["sanitize", str(digits), "--clean-dir", clean, "--method", "rnp"]
+    )
     assert run.exit_code == 0, run.output
     written = digits.with_name("digits.sanitized.onnx")
     shown = runner.invoke(app, ["inspect", str(written), "--format", "json"])
     report = json.loads(shown.stdout)
 
     assert report["model"]["matched_by"] == "graph"
-    assert report["pruned"]
+    assert report["pruning"]["pruned"]
     assert not any("BatchNorm" in note for note in report["not_checked"])
     assert report["output"]["file"] == written.name
     metadata = read_onnx_metadata(written)
@@ -80,7 +82,7 @@ def test_an_onnx_model_is_sanitized_to_an_onnx_model(
     before = read_checkpoint(digits).state_dict
     after = read_checkpoint(written).state_dict
     assert list(after) == list(before)
-    for cut in report["pruned"]:
+    for cut in report["pruning"]["pruned"]:
         assert after[f"{cut['layer']}.weight"][cut["channel"]] == 0
     images = torch.rand(64, 1, 8, 8, generator=torch.Generator().manual_seed(2))
     session = onnxruntime.InferenceSession(written, providers=["CPUExecutionProvider"])

@@ -10,13 +10,56 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
-from rnp_cli.report import schema
+from rnp_cli.report import sanitization, schema
+from rnp_cli.report.detection import TriggerInfo, VerdictInfo
 
 GOLDEN = Path(__file__).with_name("golden")
-MakeReport = Callable[..., schema.Report]
+MakeReport = Callable[..., sanitization.Report]
 
 
-def made(**changes: Any) -> schema.Report:
+def verdict(**changes: Any) -> VerdictInfo:
+    """Strong evidence against class 2; ``changes`` replace parts of it."""
+    parts = {
+        "level": "strong",
+        "kind": "all-to-one",
+        "target": 2,
+        "family": "overlay",
+        "index": 6.1,
+        "p_inversion": 0.0005,
+        "p_label": 1 / 3,
+        "p_value": 0.0009,
+    }
+    return VerdictInfo.model_validate(parts | changes)
+
+
+def pruning(**changes: Any) -> sanitization.PruningInfo:
+    """Two channels that were pruned; ``changes`` replace parts of it."""
+    parts = {
+        "target": schema.TargetInfo(target=2, share=0.8, shares=(0.1, 0.1, 0.8)),
+        "recover": (0.4, 0.7),
+        "threshold": 0.05,
+        "path": (
+            sanitization.PathPoint(pruned=0, clean_accuracy=0.94),
+            sanitization.PathPoint(pruned=2, clean_accuracy=0.92, success=0.02),
+        ),
+        "pruned": (
+            sanitization.RankedChannel(
+                rank=1, layer="layer4.1.bn2", channel=7, mask=0.0, score=3.21
+            ),
+            sanitization.RankedChannel(
+                rank=2, layer="layer4.0.bn1", channel=411, mask=0.05, score=1.5
+            ),
+        ),
+        "next_in_rank": (
+            sanitization.RankedChannel(
+                rank=3, layer="layer3.0.bn2", channel=12, mask=0.31, score=0.9
+            ),
+        ),
+    }
+    return sanitization.PruningInfo.model_validate(parts | changes)
+
+
+def made(**changes: Any) -> sanitization.Report:
     """A report of a small run; ``changes`` replace whole parts of it."""
     parts: dict[str, Any] = {
         "tool_version": "0.1.0",
@@ -62,7 +105,10 @@ def made(**changes: Any) -> schema.Report:
         "holdout_before": schema.Accuracy.of(0.94, 150),
         "holdout_after": schema.Accuracy.of(0.92, 150),
         "max_accuracy_drop": 0.02,
-        "target": schema.TargetInfo(target=2, share=0.8, shares=(0.1, 0.1, 0.8)),
+        "verdict": verdict(),
+        "verdict_after": verdict(level="none", kind=None, target=None, p_value=0.7),
+        "label": schema.TargetInfo(target=2, share=0.8, shares=(0.1, 0.1, 0.8)),
+        "label_after": schema.TargetInfo(target=1, share=0.4, shares=(0.3, 0.4, 0.3)),
         "unlearn": schema.UnlearnInfo(
             floor=0.4,
             epochs=(
@@ -70,26 +116,32 @@ def made(**changes: Any) -> schema.Report:
             ),
             backoffs=1,
         ),
-        "recover": (0.4, 0.7),
-        "threshold": 0.05,
-        "path": (
-            schema.PathPoint(pruned=0, clean_accuracy=0.94),
-            schema.PathPoint(pruned=2, clean_accuracy=0.92),
+        "unlearn_failure": None,
+        "triggers": tuple(
+            TriggerInfo(
+                target=target, family="overlay", norm=norm, success=0.96, found=True
+            )
+            for target, norm in enumerate((40.0, 37.5, 4.2))
         ),
-        "pruned": (
-            schema.RankedChannel(
-                rank=1, layer="layer4.1.bn2", channel=7, mask=0.0, score=3.21
+        "tried": (
+            sanitization.TriedTrigger(
+                family="overlay",
+                size=4.2,
+                success_before=0.96,
+                success_after=0.02,
+                size_after=71.3,
             ),
-            schema.RankedChannel(
-                rank=2, layer="layer4.0.bn1", channel=411, mask=0.05, score=1.5
+            sanitization.TriedTrigger(
+                family="addition",
+                size=0.031,
+                success_before=0.9,
+                success_after=0.04,
+                size_after=None,
             ),
         ),
-        "next_in_rank": (
-            schema.RankedChannel(
-                rank=3, layer="layer3.0.bn2", channel=12, mask=0.31, score=0.9
-            ),
-        ),
-        "output": schema.OutputInfo(
+        "pruning": pruning(),
+        "repair": None,
+        "output": sanitization.OutputInfo(
             file="model.sanitized.safetensors", tensors_sha256="cd" * 32
         ),
         "not_checked": ("The attack success rate: no triggered image is known.",),
@@ -98,12 +150,22 @@ def made(**changes: Any) -> schema.Report:
             started="2025-01-01T00:00:00+00:00", seconds=1.5, stages={"read": 0.1}
         ),
     }
-    return schema.Report(**(parts | changes))
+    return sanitization.Report(**(parts | changes))
 
 
 @pytest.fixture
 def make_report() -> MakeReport:
     return made
+
+
+@pytest.fixture
+def make_pruning() -> Callable[..., sanitization.PruningInfo]:
+    return pruning
+
+
+@pytest.fixture
+def make_verdict() -> Callable[..., VerdictInfo]:
+    return verdict
 
 
 @pytest.fixture

@@ -5,10 +5,15 @@ from typing import Any
 
 import pytest
 
-from rnp_cli.report.detection import Detection, TriggerInfo, VerdictInfo
+from rnp_cli.report.detection import Detection, Family, TriggerInfo, VerdictInfo
 from rnp_cli.report.detection_terminal import render_detection
 
 Rendered = Callable[..., str]
+SIZES: dict[Family, tuple[float, ...]] = {
+    "overlay": (40.0, 4.2, 37.5),
+    "addition": (0.061, 0.02, 0.055),
+    "warp": (3.1, 2.8, 2.2),
+}
 
 
 @pytest.fixture
@@ -18,10 +23,15 @@ def make_detection(make_report: Any) -> Callable[..., Detection]:
 
     def make(**changes: Any) -> Detection:
         triggers = tuple(
-            TriggerInfo(target=target, norm=norm, success=0.96, found=True)
-            for target, norm in enumerate((40.0, 4.2, 37.5))
+            TriggerInfo(
+                target=target, family=family, norm=norm, success=0.96, found=True
+            )
+            for family, norms in SIZES.items()
+            for target, norm in enumerate(norms)
         )
-        free = TriggerInfo(target=None, norm=1024.0, success=0.0, found=False)
+        free = TriggerInfo(
+            target=None, family="overlay", norm=1024.0, success=0.0, found=False
+        )
         parts = {
             "tool_version": report.tool_version,
             "torch_version": report.torch_version,
@@ -31,6 +41,7 @@ def make_detection(make_report: Any) -> Callable[..., Detection]:
                 level="strong",
                 kind="all-to-one",
                 target=1,
+                family="overlay",
                 index=6.1,
                 p_inversion=0.0005,
                 p_label=1 / 3,
@@ -40,7 +51,7 @@ def make_detection(make_report: Any) -> Callable[..., Detection]:
             "input": report.input,
             "samples": report.samples,
             "accuracy": report.accuracy_before,
-            "label": report.target,
+            "label": report.label,
             "unlearn": report.unlearn,
             "unlearn_failure": None,
             "triggers": (*triggers, free),
@@ -59,6 +70,7 @@ def verdict(level: str, kind: str | None) -> VerdictInfo:
             "level": level,
             "kind": kind,
             "target": None,
+            "family": "overlay",
             "index": 1.1,
             "p_inversion": 0.4,
             "p_label": None,
@@ -105,7 +117,9 @@ def test_no_evidence_says_so_and_names_no_class(
 def test_all_to_all_is_told_by_the_trigger_without_a_class(
     make_detection: Any, rendered: Rendered
 ) -> None:
-    free = TriggerInfo(target=None, norm=2.5, success=0.91, found=True)
+    free = TriggerInfo(
+        target=None, family="overlay", norm=2.5, success=0.91, found=True
+    )
     detection = make_detection(
         verdict=verdict("weak", "all-to-all"), triggers=(free,), label=None
     )
@@ -113,6 +127,18 @@ def test_all_to_all_is_told_by_the_trigger_without_a_class(
     assert "Weak evidence" in text
     assert "2.5 pixels" in text
     assert "91%" in text
+
+
+@pytest.mark.parametrize(
+    ("family", "said"),
+    [("addition", "2.0 % of a pixel's range"), ("warp", "A warp by 2.80 pixels")],
+)
+def test_what_covers_the_image_is_told_in_its_own_unit(
+    family: Family, said: str, make_detection: Any, rendered: Rendered
+) -> None:
+    convicted = make_detection().verdict.model_copy(update={"family": family})
+    shown = rendered(render_detection(make_detection(verdict=convicted)))
+    assert said in " ".join(shown.replace("│", " ").split())
 
 
 def test_what_failed_is_told(make_detection: Any, rendered: Rendered) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from rnp_cli.errors import InputRefused
 from rnp_cli.report.find import read_report, report_of_model
-from rnp_cli.report.schema import Report
+from rnp_cli.report.sanitization import Report
 
 
 @pytest.fixture

@@ -3,12 +3,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rnp_cli.report.schema import Accuracy, RankedChannel
+from rnp_cli.report.sanitization import RankedChannel, RepairInfo, RepairRound
+from rnp_cli.report.schema import Accuracy
 from rnp_cli.report.terminal import render
 
 Rendered = Callable[..., str]
 # Every way a text from a file might act on a terminal instead of being shown.
 HOSTILE = "\n\x1b[31m[red]x[/red]\x1b]0;owned\x07\r\x08\x9b2J\u202e[link=http://e]y"
+
+
+def unframed(text: str) -> str:
+    """The words of a text in a panel, on one line."""
+    return " ".join(text.replace("│", " ").split())
 
 
 def test_a_pruned_model(
@@ -17,15 +23,75 @@ def test_a_pruned_model(
     check_golden("pruned.txt", rendered(render(make_report())))
 
 
-def test_no_safe_threshold(
+def test_a_repaired_model(
     make_report: Any, rendered: Rendered, check_golden: Callable[[str, str], None]
+) -> None:
+    rounds = (
+        RepairRound(triggers=2, clean_accuracy=0.93),
+        RepairRound(triggers=1, clean_accuracy=0.92),
+    )
+    report = make_report(
+        outcome="repaired", repair=RepairInfo(rounds=rounds, is_exhausted=True)
+    )
+
+    check_golden("repaired.txt", rendered(render(report)))
+
+
+def test_what_is_left_is_said(
+    make_report: Any, make_verdict: Any, rendered: Rendered
+) -> None:
+    report = make_report(outcome="not-safe", verdict_after=make_verdict(), output=None)
+
+    panel = unframed(rendered(render(report)).split("╰")[0])
+
+    assert "Could not be made safe" in panel
+    assert "strong evidence of a backdoor to class 2 (dog)" in panel
+    assert "No model was written" in panel
+
+
+def test_a_repair_that_did_not_end_is_told(
+    make_report: Any, rendered: Rendered
+) -> None:
+    rounds = (RepairRound(triggers=1, clean_accuracy=0.93),)
+    report = make_report(
+        outcome="not-safe", repair=RepairInfo(rounds=rounds, is_exhausted=False)
+    )
+
+    assert "after 1 round of repair" in unframed(rendered(render(report)))
+
+
+def test_a_model_without_evidence(
+    make_report: Any, make_verdict: Any, rendered: Rendered
+) -> None:
+    report = make_report(
+        outcome="unchanged",
+        verdict=make_verdict(level="none", kind=None, target=None, p_value=0.6),
+        verdict_after=None,
+        tried=(),
+        pruning=None,
+    )
+
+    text = " ".join(rendered(render(report)).split())
+
+    assert "nothing was changed" in text
+    assert "written as it came" in text
+    assert "Accuracy after" not in text
+    assert "channels pruned" not in text
+
+
+def test_no_safe_threshold(
+    make_report: Any,
+    make_pruning: Any,
+    rendered: Rendered,
+    check_golden: Callable[[str, str], None],
 ) -> None:
     report = make_report(
         outcome="no-safe-threshold",
         accuracy_after=Accuracy.of(0.94, 500),
         holdout_after=Accuracy.of(0.94, 150),
-        pruned=(),
-        threshold=None,
+        verdict_after=None,
+        tried=(),
+        pruning=make_pruning(pruned=(), threshold=None),
         output=None,
     )
 
@@ -33,21 +99,24 @@ def test_no_safe_threshold(
 
 
 def test_a_long_list_ends_with_what_is_left_out(
-    make_report: Any, rendered: Rendered
+    make_report: Any, make_pruning: Any, rendered: Rendered
 ) -> None:
     channels = tuple(
         RankedChannel(rank=n, layer="bn", channel=n, mask=0.0, score=1.0)
         for n in range(1, 101)
     )
 
-    text = rendered(render(make_report(pruned=channels)))
+    report = make_report(pruning=make_pruning(pruned=channels))
+    text = rendered(render(report))
 
     shown = [line for line in text.splitlines() if " bn " in line]
     assert 0 < len(shown) < 100
     assert f"{100 - len(shown)} more" in " ".join(text.split())
 
 
-def test_texts_from_files_act_on_nothing(make_report: Any, rendered: Rendered) -> None:
+def test_texts_from_files_act_on_nothing(
+    make_report: Any, make_pruning: Any, rendered: Rendered
+) -> None:
     plain = make_report()
     hostile_channel = RankedChannel(
         rank=1, layer=HOSTILE, channel=0, mask=0.0, score=1.0
@@ -63,7 +132,7 @@ def test_texts_from_files_act_on_nothing(make_report: Any, rendered: Rendered) -
         ),
         input=plain.input.model_copy(update={"convention": HOSTILE, "output": HOSTILE}),
         samples=plain.samples.model_copy(update={"class_names": (HOSTILE,) * 3}),
-        pruned=(hostile_channel,),
+        pruning=make_pruning(pruned=(hostile_channel,)),
         not_checked=(HOSTILE,),
     )
 
@@ -83,4 +152,4 @@ def test_a_target_without_a_name_is_shown_by_number(
     for names in ((), ("0", "1", "2"), ("bird",)):
         report = make_report(samples=samples.model_copy(update={"class_names": names}))
 
-        assert "class 2: " in rendered(render(report))
+        assert "the clean images class 2\n" in rendered(render(report))

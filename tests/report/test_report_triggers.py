@@ -39,6 +39,7 @@ def make_triggers(make_report: Any) -> Callable[..., TriggerReport]:
             "device": report.device,
             "seed": report.seed,
             "inverted_on": "original",
+            "family": "overlay",
             "model": report.model,
             "sanitized": SanitizedInfo(
                 file="model.sanitized.safetensors",

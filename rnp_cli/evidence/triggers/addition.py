@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from rnp_cli.evidence.triggers.base import near_zero
+from rnp_cli.evidence.triggers.base import Family, near_zero
 
 _LEAST = 1e-8  # below every visible change; no division by zero
 
@@ -21,11 +21,23 @@ _LEAST = 1e-8  # below every visible change; no division by zero
 class Addition:
     """What is added: (channel, height, width), in shares of the range of a pixel."""
 
+    family: ClassVar[Family] = "addition"
+    travels: ClassVar[bool] = False
+
     change: Tensor
+
+    @property
+    def largest(self) -> float:
+        """Return what turns gray to black or white."""
+        return 0.5
 
     def stamp(self, images: Tensor) -> Tensor:
         """Add it to images (batch, channel, height, width) in [0, 1], and clip."""
         return (images + self.change.to(images.device)).clamp(0, 1)
+
+    def vary(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Do what ``stamp`` does: it has its place, and is not made of pixels."""
+        return self.stamp(images)
 
     def picture(self) -> Tensor:
         """Draw it on gray, as strong as fits."""
@@ -42,8 +54,8 @@ class Additions:
 
     learning_rate: ClassVar[float] = 0.02
     first_weight: ClassVar[float] = 1.0
+    effort: ClassVar[float] = 0.6
     unit: ClassVar[str] = "root mean square change"
-    travels: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -55,7 +67,6 @@ class Additions:
         start = near_zero((rows, *shape), 0.01, generator)
         self._change = start.to(device).requires_grad_(True)
         self.parameters = (self._change,)
-        self.largest = 1.0
         self._kept = torch.zeros(rows, *shape)
 
     def stamp(self, images: Tensor) -> Tensor:

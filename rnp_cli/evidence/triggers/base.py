@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor
 
+Family = Literal["overlay", "addition", "warp"]
+
 
 class Change(Protocol):
-    """What a recovered trigger does to images."""
+    """What a recovered trigger does to images.
+
+    travels: whether it may be shifted with the image that it is on, as a patch may;
+    what covers the whole image has its place.
+    """
+
+    family: ClassVar[Family]
+    travels: ClassVar[bool]
+
+    @property
+    def largest(self) -> float:
+        """The size of a change of its family that leaves nothing of an image."""
 
     def stamp(self, images: Tensor) -> Tensor:
         """Put it on images (batch, channel, height, width) in [0, 1]."""
+
+    def vary(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Put another one that is much like it on each image."""
 
     def picture(self) -> Tensor:
         """Draw it: (channel or 1, height, width) in [0, 1]."""
@@ -26,14 +42,14 @@ class Candidates(Protocol):
     """Changes of one family on their way to being triggers, a row for each target.
 
     learning_rate: Adam's. first_weight: of the size in the loss, to begin with.
-    unit: what a size is measured in. travels: whether such a trigger may be shifted
-    with the image that it is on, as a patch may.
+    effort: share of the usual number of steps that the search takes. unit: what a size
+    is measured in.
     """
 
     learning_rate: ClassVar[float]
     first_weight: ClassVar[float]
+    effort: ClassVar[float]
     unit: ClassVar[str]
-    travels: ClassVar[bool]
 
     def __init__(
         self,
@@ -47,10 +63,6 @@ class Candidates(Protocol):
     @property
     def parameters(self) -> Sequence[Tensor]:
         """What the optimizer moves."""
-
-    @property
-    def largest(self) -> float:
-        """The size of one that leaves nothing of an image."""
 
     def stamp(self, images: Tensor) -> Tensor:
         """Put each on its images (row, count, channel, height, width)."""

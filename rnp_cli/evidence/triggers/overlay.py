@@ -11,24 +11,53 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from rnp_cli.evidence.triggers.base import near_zero
+from rnp_cli.evidence.triggers.base import Family, near_zero
 
 _FIRST_MASK = 0.2  # over the whole image
+_AROUND = 2  # pixels beyond the mask that a varied trigger reaches
+_VISIBLE = 0.3  # of the mask, where the pattern can be told
 
 
 @dataclass(frozen=True, eq=False)
 class Overlay:
     """A mask (1, height, width) and a pattern (channel, height, width), in [0, 1]."""
 
+    family: ClassVar[Family] = "overlay"
+    travels: ClassVar[bool] = True
+
     mask: Tensor
     pattern: Tensor
+
+    @property
+    def largest(self) -> float:
+        """Return the number of pixels."""
+        return float(self.mask.numel())
 
     def stamp(self, images: Tensor) -> Tensor:
         """Blend the pattern into images (batch, channel, height, width) in [0, 1]."""
         mask, pattern = self.mask.to(images.device), self.pattern.to(images.device)
         return (1 - mask) * images + mask * pattern
+
+    def vary(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Lay random pixels around the pattern, and instead of half of it.
+
+        The attacker's pattern is near the one that was found, and seldom the same. On
+        half of the images the random pixels are black or full.
+        """
+        count, _, height, width = images.shape
+        device = images.device
+        noise = torch.rand(images.shape, generator=generator)
+        extreme = torch.rand((count, 1, 1, 1), generator=generator) < 0.5
+        noise = torch.where(extreme, noise.round(), noise).to(device)
+        kept = torch.rand((count, 1, height, width), generator=generator) < 0.5
+        mask = self.mask.to(device)
+        around = F.max_pool2d(mask, 2 * _AROUND + 1, stride=1, padding=_AROUND)
+        kept = kept.to(device) & (mask > _VISIBLE)
+        pixels = torch.where(kept, self.stamp(images), noise)
+        return (1 - around) * images + around * pixels
 
     def picture(self) -> Tensor:
         """Draw the pattern as far as the mask lets it through."""
@@ -44,8 +73,8 @@ class Overlays:
 
     learning_rate: ClassVar[float] = 0.6
     first_weight: ClassVar[float] = 0.01
+    effort: ClassVar[float] = 1.0
     unit: ClassVar[str] = "pixels covered"
-    travels: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -61,7 +90,6 @@ class Overlays:
         self._mask = mask.to(device).requires_grad_(True)
         self._pattern = pattern.to(device).requires_grad_(True)
         self.parameters = (self._mask, self._pattern)
-        self.largest = float(height * width)
         self._kept_mask = torch.ones(rows, 1, height, width)
         self._kept_pattern = torch.full((rows, channels, height, width), 0.5)
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rnp_cli.evidence.triggers.base import near_zero
+from rnp_cli.evidence.triggers.base import Family, near_zero
 
 _GRID = 6  # displacements along each side
 _BOARD = 8  # squares along each side of the board that is drawn
@@ -23,12 +23,24 @@ _BOARD = 8  # squares along each side of the board that is drawn
 class Warp:
     """Displacements (height, width, 2: x and y); an image is 2 wide and 2 high."""
 
+    family: ClassVar[Family] = "warp"
+    travels: ClassVar[bool] = False
+
     flow: Tensor
+
+    @property
+    def largest(self) -> float:
+        """Return half of the longer side."""
+        return max(self.flow.shape[:2]) / 2
 
     def stamp(self, images: Tensor) -> Tensor:
         """Move the pixels of images (batch, channel, height, width) in [0, 1]."""
         flow = self.flow.to(images.device)
         return _sample(images, flow.expand(len(images), -1, -1, -1))
+
+    def vary(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Do what ``stamp`` does: it has its place, and is not made of pixels."""
+        return self.stamp(images)
 
     def picture(self) -> Tensor:
         """Draw a board of squares as it would look."""
@@ -48,8 +60,8 @@ class Warps:
 
     learning_rate: ClassVar[float] = 0.006  # a tenth of a pixel of 32
     first_weight: ClassVar[float] = 0.02
+    effort: ClassVar[float] = 0.6
     unit: ClassVar[str] = "pixels moved, root mean square"
-    travels: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -62,7 +74,6 @@ class Warps:
         start = near_zero((rows, _GRID * _GRID, 2), 0.006, generator)
         self._coarse = start.to(device).requires_grad_(True)
         self.parameters = (self._coarse,)
-        self.largest = max(height, width) / 2
         self._shape = (height, width)
         self._splines = _splines(height, width).to(device)
         self._pixels = torch.tensor([width, height], device=device) / 2

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from rnp_cli.architectures import identify, load
 from rnp_cli.checkpoints import Checkpoint, read_checkpoint
 from rnp_cli.defense.channels import Channel, find_channel_layers
 from rnp_cli.defense.prune import prune
-from rnp_cli.pipeline.cut import cut
+from rnp_cli.pipeline.rewrite import rewrite
 
 
 @pytest.fixture
@@ -51,7 +52,8 @@ def test_a_matrix_with_inputs_as_rows_is_cut_along_columns(
     layers = find_channel_layers(module, images)
     channels = [Channel(layers[0].name, i) for i in (1, 4)]
 
-    sanitized = cut(checkpoint.state_dict, architecture, module, layers, channels)
+    pruned = prune(module, layers, channels)
+    sanitized = rewrite(checkpoint.state_dict, architecture, module, pruned)
 
     zero = (sanitized["first"] == 0).all(0)
     assert zero.tolist() == [False, True, False, False, True, False]
@@ -59,5 +61,23 @@ def test_a_matrix_with_inputs_as_rows_is_cut_along_columns(
     assert torch.equal(sanitized["last"], checkpoint.state_dict["last"])
     assert not (checkpoint.state_dict["first"] == 0).any()
     with torch.no_grad():
-        pruned = prune(module, layers, channels)(images)
-        assert torch.equal(load(architecture, sanitized)(images), pruned)
+        assert torch.equal(load(architecture, sanitized)(images), pruned(images))
+
+
+def test_what_is_equal_keeps_its_own_bits(checkpoint: Checkpoint) -> None:
+    """A type that the network does not compute in loses nothing that stays."""
+    fine = {
+        name: tensor.double() + 1e-12 for name, tensor in checkpoint.state_dict.items()
+    }
+    architecture = identify(checkpoint.state_dict, graph=checkpoint.graph)
+    before = load(architecture, checkpoint.state_dict)
+    after = copy.deepcopy(before)
+    with torch.no_grad():
+        next(after.parameters())[2, 3] += 1
+
+    rewritten = rewrite(fine, architecture, before, after)
+
+    changed = {name for name in fine if not torch.equal(rewritten[name], fine[name])}
+    assert changed == {"first"}
+    assert (rewritten["first"] != fine["first"]).nonzero().tolist() == [[3, 2]]
+    assert rewritten["first"].dtype == torch.float64

@@ -1,0 +1,161 @@
+"""Look for a backdoor in a model: unlearn it, recover triggers, and judge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
+
+from rnp_cli.defense.augment import Augmentation
+from rnp_cli.defense.channels import ChannelLayer, find_channel_layers
+from rnp_cli.defense.samples import SplitSamples
+from rnp_cli.defense.unlearn import UnlearnConfig, Unlearned, unlearn
+from rnp_cli.device import seeded
+from rnp_cli.errors import DefenseFailed
+from rnp_cli.events import Listener, ignore
+from rnp_cli.evidence.closing import ClosingConfig
+from rnp_cli.evidence.inversion import (
+    InversionConfig,
+    RecoveredTrigger,
+    invert_triggers,
+)
+from rnp_cli.evidence.label import LabelEvidence, path_evidence
+from rnp_cli.evidence.triggers import FAMILIES
+from rnp_cli.evidence.verdict import Verdict, VerdictConfig, judge
+
+
+class EvidenceConfig(BaseModel):
+    """The knobs of what tells a backdoor.
+
+    most_classes: triggers are recovered for at most so many classes, those first that
+    draw the most mistakes while the model unlearns.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    most_classes: int = Field(50, ge=2)
+    inversion: InversionConfig = InversionConfig()
+    verdict: VerdictConfig = VerdictConfig()
+    closing: ClosingConfig = ClosingConfig()
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What the two witnesses say. unlearned: or why it could not be."""
+
+    layers: tuple[ChannelLayer, ...]
+    unlearned: Unlearned | DefenseFailed
+    label: LabelEvidence | None
+    triggers: tuple[RecoveredTrigger, ...]
+    verdict: Verdict
+
+
+def look(
+    model: nn.Module,
+    samples: SplitSamples,
+    unlearning: UnlearnConfig,
+    config: EvidenceConfig,
+    *,
+    augmentation: Augmentation,
+    seed: int,
+    listen: Listener = ignore,
+) -> Evidence:
+    """Hear both witnesses on ``model``, which stays as it is.
+
+    model: images (batch, channel, height, width) in [0, 1] to logits (batch, class).
+    Raises DefenseFailed when neither witness has anything to say.
+    """
+    unlearned, layers, label = _unlearn(
+        model, samples, unlearning, augmentation, seed, listen
+    )
+    triggers = _invert(model, samples, config, label, seed, listen)
+    if isinstance(unlearned, DefenseFailed) and not any(t.found for t in triggers):
+        raise unlearned
+    verdict = judge(triggers, label, config.verdict, seed=seed)
+    return Evidence(layers, unlearned, label, triggers, verdict)
+
+
+def look_again(
+    model: nn.Module,
+    before: Evidence,
+    newest: Sequence[RecoveredTrigger],
+    samples: SplitSamples,
+    unlearning: UnlearnConfig,
+    config: EvidenceConfig,
+    *,
+    augmentation: Augmentation,
+    seed: int,
+    listen: Listener = ignore,
+) -> Evidence:
+    """Hear both witnesses on a model that was sanitized.
+
+    before: what they said of the model as it came. newest: triggers recovered from the
+    sanitized one, which replace those of before; the other classes' were no evidence,
+    and stand for how large triggers are.
+    """
+    unlearned, layers, label = _unlearn(
+        model, samples, unlearning, augmentation, seed, listen
+    )
+    replaced = {(t.family, t.target): t for t in newest}
+    triggers = tuple(replaced.get((t.family, t.target), t) for t in before.triggers)
+    verdict = judge(triggers, label, config.verdict, seed=seed)
+    return Evidence(layers, unlearned, label, triggers, verdict)
+
+
+def _unlearn(
+    model: nn.Module,
+    samples: SplitSamples,
+    unlearning: UnlearnConfig,
+    augmentation: Augmentation,
+    seed: int,
+    listen: Listener,
+) -> tuple[Unlearned | DefenseFailed, tuple[ChannelLayer, ...], LabelEvidence | None]:
+    layers = find_channel_layers(model, samples.fit.images[:2])
+    try:
+        with seeded(seed, samples.fit.images.device):
+            unlearned = unlearn(
+                model,
+                samples,
+                unlearning,
+                augmentation=augmentation,
+                seed=seed,
+                listen=listen,
+            )
+    except DefenseFailed as failure:  # the other witness may still speak
+        return failure, layers, None
+    return unlearned, layers, path_evidence(unlearned, layers, samples.everything())
+
+
+def _invert(
+    model: nn.Module,
+    samples: SplitSamples,
+    config: EvidenceConfig,
+    label: LabelEvidence | None,
+    seed: int,
+    listen: Listener,
+) -> tuple[RecoveredTrigger, ...]:
+    classes = _suspects(samples.num_classes, label, config.most_classes)
+    found: list[RecoveredTrigger] = []
+    for family in FAMILIES:
+        found += invert_triggers(
+            model,
+            samples,
+            config.inversion,
+            targets=[*classes, None] if family == "overlay" else classes,
+            family=family,
+            seed=seed,
+            listen=listen,
+        )
+    return tuple(found)
+
+
+def _suspects(
+    num_classes: int, label: LabelEvidence | None, most: int
+) -> Sequence[int]:
+    if num_classes <= most:
+        return range(num_classes)
+    shares = torch.tensor(label.shares if label else [0.0] * num_classes)
+    return sorted(shares.argsort(descending=True, stable=True)[:most].tolist())

@@ -1,0 +1,162 @@
+"""Remove what the evidence shows, by the mildest means that suffice.
+
+Channels are pruned where that alone takes the recovered triggers away within the
+accuracy budget. What is left is repaired, until inversion finds nothing that reaches
+the suspected class more easily than the others. Then both witnesses are heard again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from torch import nn
+
+from rnp_cli.defense.augment import Augmentation
+from rnp_cli.defense.prune import zeroed_rows
+from rnp_cli.defense.repair import Repaired, repair
+from rnp_cli.defense.rnp import Defended, DefenseConfig, defend
+from rnp_cli.defense.samples import SplitSamples
+from rnp_cli.defense.unlearn import Unlearned
+from rnp_cli.errors import DefenseFailed
+from rnp_cli.events import Listener
+from rnp_cli.evidence.closing import Remaining
+from rnp_cli.evidence.inversion import RecoveredTrigger, estimated_success
+from rnp_cli.evidence.look import Evidence, EvidenceConfig, look_again
+from rnp_cli.report.sanitization import Outcome
+
+
+@dataclass(frozen=True, eq=False)
+class Removal:
+    """What was done to the model, and what is left. model: the sanitized network.
+
+    defended: None where nothing could be pruned. first: the triggers that were to be
+    taken away; newest: what is left of them; none of either where nothing was sought.
+    evidence_after: None where the model was not looked at again.
+    """
+
+    outcome: Outcome
+    model: nn.Module
+    defended: Defended | None = None
+    repaired: Repaired | None = None
+    first: tuple[RecoveredTrigger, ...] = ()
+    newest: tuple[RecoveredTrigger, ...] = ()
+    evidence_after: Evidence | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Escalation:
+    """A model with what is known of it, and how it may be changed."""
+
+    model: nn.Module
+    samples: SplitSamples
+    augmentation: Augmentation
+    evidence: Evidence
+    defense: DefenseConfig
+    looking: EvidenceConfig
+    seed: int
+    listen: Listener
+
+    def prune_within_budget(self) -> Removal:
+        """Prune as far as the accuracy budget goes: the paper's own procedure.
+
+        Raises DefenseFailed when a stage cannot do its work.
+        """
+        if isinstance(self.evidence.unlearned, DefenseFailed):
+            raise self.evidence.unlearned
+        defended = self._defend(self.evidence.unlearned, ())
+        outcome: Outcome = "pruned" if defended.pruned else "no-safe-threshold"
+        return Removal(outcome, defended.model, defended)
+
+    def remove(self) -> Removal:
+        """Prune, repair what that leaves, and look again."""
+        remaining = Remaining(
+            self.evidence.triggers,
+            self.evidence.verdict.target,
+            self.samples,
+            self.looking.inversion,
+            self.looking.closing,
+            seed=self.seed,
+        )
+        defended = None
+        if isinstance(self.evidence.unlearned, Unlearned) and self.evidence.layers:
+            defended = self._defend(self.evidence.unlearned, remaining.first[:1])
+        pruned = self.model if defended is None else defended.model
+        rows = {}
+        if defended is not None:
+            channels = [r.channel for r in defended.pruned]
+            rows = zeroed_rows(defended.layers, channels)
+        repaired = repair(
+            pruned,
+            self.model,
+            self.samples,
+            remaining,
+            self.defense.repair,
+            augmentation=self.augmentation,
+            pruned=rows,
+            seed=self.seed,
+            listen=self.listen,
+        )
+        after = look_again(
+            repaired.model,
+            self.evidence,
+            remaining.newest,
+            self.samples,
+            self.defense.unlearn,
+            self.looking,
+            augmentation=self.augmentation,
+            seed=self.seed,
+            listen=self.listen,
+        )
+        success = _success(repaired.model, remaining.first, self.samples)
+        is_closed = repaired.is_exhausted and (
+            success <= self.looking.closing.success_left
+        )
+        return Removal(
+            _outcome(defended, repaired, after, is_closed=is_closed),
+            repaired.model,
+            defended,
+            repaired,
+            remaining.first,
+            remaining.newest,
+            after,
+        )
+
+    def _defend(
+        self, unlearned: Unlearned, triggers: tuple[RecoveredTrigger, ...]
+    ) -> Defended:
+        success = partial(_success, triggers=triggers, samples=self.samples)
+        return defend(
+            self.model,
+            self.samples,
+            self.defense,
+            augmentation=self.augmentation,
+            unlearned=unlearned,
+            success_of=success if triggers else None,
+            seed=self.seed,
+            listen=self.listen,
+        )
+
+
+def _success(
+    model: nn.Module, triggers: tuple[RecoveredTrigger, ...], samples: SplitSamples
+) -> float:
+    """Return the share of held-out samples that the best of the triggers turns."""
+    return max(
+        (estimated_success(model, t, samples.holdout) for t in triggers), default=0.0
+    )
+
+
+def _outcome(
+    defended: Defended | None,
+    repaired: Repaired,
+    after: Evidence,
+    *,
+    is_closed: bool,
+) -> Outcome:
+    if not is_closed or after.verdict.level == "strong":
+        return "not-safe"
+    if repaired.rounds:
+        return "repaired"
+    has_pruned = defended is not None and bool(defended.pruned)
+    return "pruned" if has_pruned else "not-safe"

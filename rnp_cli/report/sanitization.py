@@ -1,0 +1,146 @@
+"""What ``rnp sanitize`` found and did, as data.
+
+Every format is made from this, and from it alone. The digest covers everything but
+``run``, which holds what differs between two equal runs; so the same inputs, options
+and seed give the same digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Literal
+
+from pydantic import Field
+
+from rnp_cli.report.detection import Family, TriggerInfo, VerdictInfo
+from rnp_cli.report.schema import (
+    Accuracy,
+    InputInfo,
+    ModelInfo,
+    Part,
+    RunInfo,
+    SampleInfo,
+    TargetInfo,
+    UnlearnInfo,
+)
+
+Outcome = Literal["unchanged", "pruned", "repaired", "not-safe", "no-safe-threshold"]
+
+
+class PathPoint(Part):
+    """What is left with so many channels pruned."""
+
+    pruned: int
+    clean_accuracy: float = Field(description="on the holdout")
+    success: float | None = Field(
+        default=None, description="share that recovered triggers turn, an estimate"
+    )
+
+
+class RankedChannel(Part):
+    """A channel and the evidence against it."""
+
+    rank: int
+    layer: str
+    channel: int
+    mask: float = Field(description="mask value after recovery, 0 to 1")
+    score: float = Field(
+        description="how far its weights moved while unlearning; the layer's mean is 1"
+    )
+
+
+class PruningInfo(Part):
+    """How the channels to prune were chosen. No channel: none was safe or of use."""
+
+    target: TargetInfo
+    recover: tuple[float, ...] = Field(description="clean accuracy per epoch")
+    threshold: float | None
+    path: tuple[PathPoint, ...]
+    pruned: tuple[RankedChannel, ...]
+    next_in_rank: tuple[RankedChannel, ...] = Field(
+        description="those that would have been pruned next"
+    )
+
+
+class RepairRound(Part):
+    """One round: triggers recovered, then weights fitted against all so far."""
+
+    triggers: int
+    clean_accuracy: float = Field(description="on the holdout, after the round")
+
+
+class RepairInfo(Part):
+    """How weights were moved; is_exhausted: nothing was left to recover."""
+
+    rounds: tuple[RepairRound, ...]
+    is_exhausted: bool
+
+
+class TriedTrigger(Part):
+    """A trigger of the suspected class, on the model as it came and as it is written.
+
+    success: estimated attack success rates. size_after: of the smallest that the
+    sanitized model still follows; None where none was found, or none was looked for.
+    """
+
+    family: Family
+    size: float
+    success_before: float
+    success_after: float
+    size_after: float | None
+
+
+class OutputInfo(Part):
+    """The sanitized model."""
+
+    file: str
+    tensors_sha256: str
+
+
+class Report(Part):
+    """Everything that a run found and did."""
+
+    schema_version: Literal[1] = 1
+    tool_version: str
+    torch_version: str
+    device: str
+    seed: int
+    outcome: Outcome
+    verdict: VerdictInfo
+    verdict_after: VerdictInfo | None = Field(
+        description="of the sanitized model, where something was changed on evidence"
+    )
+    model: ModelInfo
+    input: InputInfo
+    samples: SampleInfo
+    accuracy_before: Accuracy
+    accuracy_after: Accuracy
+    holdout_before: Accuracy
+    holdout_after: Accuracy
+    max_accuracy_drop: float
+    label: TargetInfo | None = Field(
+        description="where new mistakes go early in unlearning; None: not telling"
+    )
+    label_after: TargetInfo | None
+    unlearn: UnlearnInfo | None
+    unlearn_failure: str | None
+    triggers: tuple[TriggerInfo, ...]
+    tried: tuple[TriedTrigger, ...]
+    pruning: PruningInfo | None
+    repair: RepairInfo | None
+    output: OutputInfo | None
+    not_checked: tuple[str, ...]
+    settings: dict[str, dict[str, float | int] | float]
+    run: RunInfo
+
+    @property
+    def pruned(self) -> tuple[RankedChannel, ...]:
+        """The channels that were cut."""
+        return () if self.pruning is None else self.pruning.pruned
+
+    def digest(self) -> str:
+        """SHA-256 over everything but ``run``, as canonical JSON."""
+        content = self.model_dump(mode="json", exclude={"run"})
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()

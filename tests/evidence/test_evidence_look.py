@@ -1,0 +1,306 @@
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from tiny_nets import is_finite, same_state, snapshot, trained
+from torch import nn
+
+from rnp_cli.defense.augment import Augmentation
+from rnp_cli.defense.samples import Samples, SplitSamples
+from rnp_cli.defense.score import clean_accuracy
+from rnp_cli.defense.unlearn import UnlearnConfig, Unlearned
+from rnp_cli.errors import DefenseFailed
+from rnp_cli.events import Event, StageStarted
+from rnp_cli.evidence.inversion import InversionConfig, RecoveredTrigger
+from rnp_cli.evidence.look import Evidence, EvidenceConfig, look, look_again
+from rnp_cli.evidence.triggers import FAMILIES, Change, Family
+from rnp_cli.evidence.triggers.addition import Addition
+from rnp_cli.evidence.triggers.overlay import Overlay
+from rnp_cli.evidence.triggers.warp import Warp
+
+CLASSES = 6
+TARGET = 5
+NONE_FOUND = InversionConfig(steps=3)  # success is a mean over more steps than these
+FOUND = InversionConfig(steps=100, images_per_class=8)
+STUCK = UnlearnConfig(learning_rate=1e-9, max_epochs=1)
+NOTHING: dict[Family, Change] = {
+    "overlay": Overlay(torch.zeros(1, 8, 8), torch.zeros(1, 8, 8)),
+    "addition": Addition(torch.zeros(1, 8, 8)),
+    "warp": Warp(torch.zeros(8, 8, 2)),
+}
+
+
+def stripes(count: int, *, seed: int) -> Samples:
+    """Noisy gray images (count, 1, 8, 8); the class is which column is bright."""
+    generator = torch.Generator().manual_seed(seed)
+    images = 0.4 * torch.rand(count, 1, 8, 8, generator=generator)
+    labels = torch.arange(count) % CLASSES
+    for image, label in zip(images, labels.tolist(), strict=True):
+        image[:, :, label] += 0.5
+    return Samples(images, labels)
+
+
+def stripe_net() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 3, padding=1, bias=False),
+        nn.BatchNorm2d(6),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d((2, 8)),
+        nn.Flatten(),
+        nn.Linear(96, CLASSES),
+    )
+
+
+@pytest.fixture(scope="module")
+def samples() -> SplitSamples:
+    return SplitSamples(
+        fit=stripes(96, seed=1), holdout=stripes(48, seed=2), num_classes=CLASSES
+    )
+
+
+@pytest.fixture(scope="module")
+def clean() -> nn.Module:
+    return trained(stripe_net(), stripes(240, seed=3), epochs=4)
+
+
+@pytest.fixture(scope="module")
+def backdoored() -> nn.Module:
+    """Sends whatever wears a pattern in the last corner to the class TARGET."""
+    plain = stripes(240, seed=3)
+    stamped = plain.images.clone()
+    stamped[:, :, 6:, 6:] = 1 - torch.eye(2)
+    images = torch.cat([plain.images, stamped])
+    labels = torch.cat([plain.labels, torch.full_like(plain.labels, TARGET)])
+    return trained(stripe_net(), Samples(images, labels), epochs=4)
+
+
+def looked(
+    model: nn.Module,
+    samples: SplitSamples,
+    *,
+    unlearning: UnlearnConfig = STUCK,
+    inversion: InversionConfig = NONE_FOUND,
+    listen: Any = lambda event: None,
+    **knobs: Any,
+) -> Evidence:
+    return look(
+        model,
+        samples,
+        unlearning,
+        EvidenceConfig(inversion=inversion, **knobs),
+        augmentation=Augmentation(),
+        seed=0,
+        listen=listen,
+    )
+
+
+def looked_again(
+    model: nn.Module,
+    before: Evidence,
+    newest: list[RecoveredTrigger],
+    samples: SplitSamples,
+    *,
+    unlearning: UnlearnConfig = STUCK,
+) -> Evidence:
+    return look_again(
+        model,
+        before,
+        newest,
+        samples,
+        unlearning,
+        EvidenceConfig(),
+        augmentation=Augmentation(),
+        seed=0,
+    )
+
+
+@pytest.fixture(scope="module")
+def evidence(backdoored: nn.Module, samples: SplitSamples) -> Evidence:
+    return looked(backdoored, samples, unlearning=UnlearnConfig(), inversion=FOUND)
+
+
+def trigger(
+    target: int | None, norm: float, family: Family = "overlay"
+) -> RecoveredTrigger:
+    return RecoveredTrigger(target, NOTHING[family], norm, 1.0, found=True)
+
+
+def test_both_witnesses_are_heard(
+    backdoored: nn.Module, samples: SplitSamples, evidence: Evidence
+) -> None:
+    assert isinstance(evidence.unlearned, Unlearned)
+    assert clean_accuracy(evidence.unlearned.model, samples.holdout) < 0.3
+    assert evidence.label is not None
+    assert evidence.label.target == TARGET
+    assert [layer.kind for layer in evidence.layers] == ["batchnorm"]
+    verdict = evidence.verdict
+    assert (verdict.level, verdict.target) == ("strong", TARGET)
+    assert verdict.p_label is not None
+    assert verdict.p_value < min(verdict.p_inversion, verdict.p_label)
+
+
+def test_every_class_is_asked_in_every_family_and_none_in_one(
+    evidence: Evidence,
+) -> None:
+    targets = {
+        family: [t.target for t in evidence.triggers if t.family == family]
+        for family in FAMILIES
+    }
+    assert targets == {
+        "overlay": [*range(CLASSES), None],
+        "addition": [*range(CLASSES)],
+        "warp": [*range(CLASSES)],
+    }
+
+
+def test_a_clean_model_raises_no_suspicion(
+    clean: nn.Module, samples: SplitSamples
+) -> None:
+    found = looked(clean, samples, unlearning=UnlearnConfig(), inversion=FOUND)
+
+    assert found.label is not None
+    assert any(trigger.found for trigger in found.triggers)
+    assert (found.verdict.level, found.verdict.target) == ("none", None)
+
+
+def test_the_model_stays_as_it_was(
+    backdoored: nn.Module, samples: SplitSamples
+) -> None:
+    model = copy.deepcopy(backdoored).train()
+    model[0].requires_grad_(False)
+    before = snapshot(model)
+
+    looked(model, samples, unlearning=UnlearnConfig())
+
+    assert same_state(model, before)
+    assert all(module.training for module in model.modules())
+    assert [p.requires_grad for p in model.parameters()] == [False] + [True] * 4
+
+
+def test_where_unlearning_fails_the_triggers_speak(
+    backdoored: nn.Module, samples: SplitSamples
+) -> None:
+    found = looked(backdoored, samples, inversion=FOUND)
+
+    assert isinstance(found.unlearned, DefenseFailed)
+    assert found.label is None
+    assert found.verdict.p_label is None
+    assert (found.verdict.level, found.verdict.target) == ("strong", TARGET)
+
+
+def test_where_no_trigger_is_found_unlearning_speaks(
+    backdoored: nn.Module, samples: SplitSamples
+) -> None:
+    found = looked(backdoored, samples, unlearning=UnlearnConfig())
+
+    assert not any(trigger.found for trigger in found.triggers)
+    assert found.label is not None
+    assert found.verdict.target == TARGET
+    assert found.verdict.p_inversion == 1
+
+
+def test_where_neither_speaks_the_failure_is_raised(
+    backdoored: nn.Module, samples: SplitSamples
+) -> None:
+    with pytest.raises(DefenseFailed, match="did not reach its floor"):
+        looked(backdoored, samples)
+
+
+def test_a_model_that_answers_with_nan_cannot_be_judged(
+    backdoored: nn.Module, samples: SplitSamples
+) -> None:
+    broken = copy.deepcopy(backdoored)
+    nn.init.constant_(broken[-1].weight, float("nan"))
+    assert not is_finite(broken)
+
+    with pytest.raises(DefenseFailed, match="not finite"):
+        looked(broken, samples, inversion=InversionConfig(steps=1))
+
+
+def test_of_many_classes_those_are_asked_that_draw_the_most_mistakes(
+    backdoored: nn.Module, samples: SplitSamples
+) -> None:
+    most = looked(
+        backdoored, samples, unlearning=UnlearnConfig(), most_classes=2
+    ).triggers
+
+    for family in FAMILIES:
+        targets = [t.target for t in most if t.family == family]
+        assert len(set(targets) - {None}) == 2
+        assert TARGET in targets
+
+
+def test_without_mistakes_to_go_by_the_first_classes_are_asked(
+    backdoored: nn.Module, samples: SplitSamples
+) -> None:
+    found = looked(backdoored, samples, inversion=FOUND, most_classes=3)
+
+    assert {t.target for t in found.triggers} == {0, 1, 2, None}
+
+
+def test_every_class_is_asked_up_to_the_most(
+    backdoored: nn.Module, samples: SplitSamples
+) -> None:
+    found = looked(
+        backdoored, samples, unlearning=UnlearnConfig(), most_classes=CLASSES
+    )
+
+    assert {t.target for t in found.triggers} == {*range(CLASSES), None}
+
+
+def test_the_stages_are_announced(backdoored: nn.Module, samples: SplitSamples) -> None:
+    heard: list[Event] = []
+
+    looked(backdoored, samples, unlearning=UnlearnConfig(), listen=heard.append)
+
+    started = [event.stage for event in heard if isinstance(event, StageStarted)]
+    assert started == ["unlearn", *["invert"] * len(FAMILIES)]
+
+
+def test_a_second_look_takes_the_newest_triggers_and_keeps_the_others(
+    backdoored: nn.Module, samples: SplitSamples, evidence: Evidence
+) -> None:
+    overlay, warp = trigger(TARGET, 33), trigger(TARGET, 3, "warp")
+    free = trigger(None, 44)
+
+    after = looked_again(backdoored, evidence, [warp, overlay, free], samples)
+
+    replaced = {("overlay", TARGET): overlay, ("warp", TARGET): warp}
+    replaced["overlay", None] = free
+    expected = [replaced.get((t.family, t.target), t) for t in evidence.triggers]
+    assert list(after.triggers) == expected
+    kept = [t for t in after.triggers if t in evidence.triggers]
+    assert len(kept) == len(evidence.triggers) - 3
+
+
+def test_a_second_look_weighs_what_is_left(
+    clean: nn.Module, samples: SplitSamples, evidence: Evidence
+) -> None:
+    def usual(family: Family) -> float:
+        return max(t.norm for t in evidence.triggers if t.family == family)
+
+    large = [trigger(TARGET, usual(family), family) for family in FAMILIES]
+
+    after = looked_again(clean, evidence, large, samples, unlearning=UnlearnConfig())
+    same = looked_again(clean, evidence, [], samples, unlearning=UnlearnConfig())
+
+    assert isinstance(after.unlearned, Unlearned)
+    assert after.label is not None
+    assert after.label.shares != evidence.label.shares
+    assert after.verdict.level == "none"
+    assert (same.verdict.level, same.verdict.target) == ("strong", TARGET)
+
+
+def test_a_second_look_needs_no_unlearning(
+    clean: nn.Module, samples: SplitSamples, evidence: Evidence
+) -> None:
+    after = looked_again(clean, evidence, [], samples)
+
+    assert isinstance(after.unlearned, DefenseFailed)
+    assert after.label is None
+    assert after.verdict.p_label is None
+    assert after.verdict.target == TARGET
