@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -106,7 +107,7 @@ def _read_split(place: Path, split: str, cache: Path) -> Images:
     if not kept.exists():
         pixels, labels = zip(*_decode(place, split), strict=True)
         cache.mkdir(parents=True, exist_ok=True)
-        partial = kept.with_suffix(".partial.npz")
+        partial = kept.with_suffix(f".{os.getpid()}.npz")  # another may do the same
         np.savez(partial, pixels=np.stack(pixels), labels=np.array(labels))
         partial.replace(kept)
     with np.load(kept) as arrays:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Literal
 
 import torch
@@ -31,6 +32,9 @@ class Classifier(nn.Module):
 
     A softmax or log-softmax at the end of the network is undone by its logarithm,
     so that a cross-entropy on the result is the right one.
+
+    is_hurried: convolutions and matrix products are computed in bfloat16; parameters,
+    statistics and logits stay in float32.
     """
 
     scale: Tensor
@@ -39,6 +43,7 @@ class Classifier(nn.Module):
     def __init__(self, network: nn.Module, spec: InputSpec) -> None:
         super().__init__()
         self.network = network
+        self.is_hurried = False
         self._output = spec.output
         mean = torch.tensor(spec.convention.mean).view(1, -1, 1, 1)
         std = torch.tensor(spec.convention.std).view(1, -1, 1, 1)
@@ -48,8 +53,22 @@ class Classifier(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (batch, class)."""
-        output: Tensor = self.network(images * self.scale - self.shift)
-        return as_logits(output, self._output)
+        images = images * self.scale - self.shift
+        with torch.autocast(
+            images.device.type, torch.bfloat16, enabled=self.is_hurried
+        ):
+            output: Tensor = self.network(images)
+        return as_logits(output.float(), self._output)
+
+    def hurried(self) -> Classifier:
+        """Return a copy that is, where that costs no more than the last digits.
+
+        A softmax at the end of the network would be rounded to one or zero.
+        """
+        hurried = copy.deepcopy(self)
+        hurried.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        hurried.is_hurried = self._output == "logits"
+        return hurried
 
 
 def as_logits(output: Tensor, kind: Output) -> Tensor:

@@ -1,9 +1,15 @@
 """Closing the loop: whether the suspected class is still easier to reach than usual.
 
 After a repair the triggers of the suspected class are recovered anew, of each family
-of which it was easier to reach than the other classes are. When every such trigger is
-clearly larger than those of the other classes, nothing is left of the backdoor that
-inversion can see.
+of which it was easier to reach than the other classes are. A repair aims at triggers
+that are clearly larger than those of the other classes; where its rounds end before
+that, they must at least be as large.
+
+At the end both witnesses are heard again, and each is believed as far as it had
+something to say of the model as it came. A repair moves weights little: what carried
+the backdoor sleeps in them, and unlearning can wake it, so that mistakes still go to
+its class. Where triggers had shown the backdoor, and show nothing now, that is no
+attack any more. Where mistakes alone had shown it, they must have ceased.
 """
 
 from __future__ import annotations
@@ -21,6 +27,7 @@ from rnp_cli.evidence.inversion import (
     invert_triggers,
 )
 from rnp_cli.evidence.triggers import Family
+from rnp_cli.evidence.verdict import Verdict, VerdictConfig
 
 
 class ClosingConfig(BaseModel):
@@ -36,6 +43,8 @@ class ClosingConfig(BaseModel):
     half way from it to the largest there is."""
     attempts: int = Field(2, ge=1)
     """At a trigger of each family, in each round: one alone may end far from it."""
+    usual: float = Field(1.0, gt=0)
+    """How large it must be at least, beside that median, when the rounds are over."""
     success_left: float = Field(0.2, ge=0, le=1)
     """Share of clean samples that the first triggers may still turn at the end."""
 
@@ -92,6 +101,14 @@ class Remaining:
         self.newest = tuple(found)
         return [t for t in self.newest if t.found and not self._is_harder(t)]
 
+    def is_usual(self) -> bool:
+        """Whether what was recovered last is as large as other classes' triggers."""
+        return all(
+            self._beside_usual(trigger) >= self._config.usual
+            for trigger in self.newest
+            if trigger.found
+        )
+
     def _is_harder(self, trigger: RecoveredTrigger) -> bool:
         usual = self._usual[trigger.family]
         halfway = (usual + trigger.largest) / 2
@@ -99,6 +116,19 @@ class Remaining:
 
     def _beside_usual(self, trigger: RecoveredTrigger) -> float:
         return trigger.norm / self._usual[trigger.family]
+
+
+def still_speaks(before: Verdict, after: Verdict, config: VerdictConfig) -> bool:
+    """Whether what convicted the model as it came still convicts it.
+
+    before, after: verdicts on the model as it came and as it is now.
+    """
+    if after.level != "strong":
+        return False
+    by_triggers = before.p_inversion <= config.weak
+    if not by_triggers or after.target != before.target:
+        return True
+    return after.p_inversion <= config.weak
 
 
 def _usual_sizes(

@@ -137,10 +137,13 @@ def estimated_success(
 ) -> float:
     """Return the share of clean samples that a recovered trigger turns on a model.
 
-    Samples of the target do not count; 0 where no trigger was found, or no sample is
-    left. Without a target, samples that the model gets wrong anyway are turned, too.
+    Samples of the target do not count, nor, without a target, those that the model gets
+    wrong anyway; 0 where no trigger was found, or no sample is left.
     """
     others = _others(samples.labels, trigger.target)
+    if trigger.target is None and trigger.found:
+        right = logits_of(model, samples.images).argmax(1) == samples.labels
+        others = right.cpu().nonzero()[:, 0]
     if not trigger.found or not len(others):
         return 0.0
     chosen = samples.take(others)

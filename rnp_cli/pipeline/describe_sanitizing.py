@@ -79,6 +79,7 @@ def make_report(
         unlearn_failure=failure,
         triggers=tuple(map(trigger_info, evidence.triggers)),
         tried=tuple(_tried(opened, parts, removal, written)),
+        left=removal.left,
         pruning=None
         if removal.defended is None
         else _pruning(opened, removal.defended),

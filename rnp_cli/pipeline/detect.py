@@ -50,11 +50,10 @@ def detect(request: DetectRequest, *, listen: Listener = ignore) -> Detection:
         clean = opened.clean
         with suitable_threads(clean.classifier, clean.samples.images[:1]):
             parts = opened.split(request.holdout_share, seed=request.seed)
-            augmentation = bearable_augmentation(
-                clean.classifier, parts.fit, seed=request.seed
-            )
+            model = opened.working()
+            augmentation = bearable_augmentation(model, parts.fit, seed=request.seed)
             evidence = look(
-                clean.classifier,
+                model,
                 parts,
                 request.unlearn,
                 request.evidence,

@@ -7,6 +7,7 @@ the suspected class more easily than the others. Then both witnesses are heard a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,10 +21,10 @@ from rnp_cli.defense.samples import SplitSamples
 from rnp_cli.defense.unlearn import Unlearned
 from rnp_cli.errors import DefenseFailed
 from rnp_cli.events import Listener
-from rnp_cli.evidence.closing import Remaining
+from rnp_cli.evidence.closing import Remaining, still_speaks
 from rnp_cli.evidence.inversion import RecoveredTrigger, estimated_success
 from rnp_cli.evidence.look import Evidence, EvidenceConfig, look_again
-from rnp_cli.report.sanitization import Outcome
+from rnp_cli.report.sanitization import Left, Outcome
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +33,7 @@ class Removal:
 
     defended: None where nothing could be pruned. first: the triggers that were to be
     taken away; newest: what is left of them; none of either where nothing was sought.
-    evidence_after: None where the model was not looked at again.
+    evidence_after: None where the model was not looked at again. left: of the evidence.
     """
 
     outcome: Outcome
@@ -42,6 +43,7 @@ class Removal:
     first: tuple[RecoveredTrigger, ...] = ()
     newest: tuple[RecoveredTrigger, ...] = ()
     evidence_after: Evidence | None = None
+    left: tuple[Left, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,19 +110,31 @@ class Escalation:
             seed=self.seed,
             listen=self.listen,
         )
-        success = _success(repaired.model, remaining.first, self.samples)
-        is_closed = repaired.is_exhausted and (
-            success <= self.looking.closing.success_left
-        )
+        left = tuple(self._left(repaired.model, remaining, after))
         return Removal(
-            _outcome(defended, repaired, after, is_closed=is_closed),
+            "not-safe" if {*left} - {"asleep"} else _outcome(defended, repaired),
             repaired.model,
             defended,
             repaired,
             remaining.first,
             remaining.newest,
             after,
+            left,
         )
+
+    def _left(
+        self, model: nn.Module, remaining: Remaining, after: Evidence
+    ) -> Iterator[Left]:
+        """Say what of the evidence is left."""
+        success = _success(model, remaining.first, self.samples)
+        if not remaining.is_usual():
+            yield "triggers"
+        if success > self.looking.closing.success_left:
+            yield "success"
+        if after.verdict.level == "strong":
+            before, config = self.evidence.verdict, self.looking.verdict
+            speaks = still_speaks(before, after.verdict, config)
+            yield "mistakes" if speaks else "asleep"
 
     def _defend(
         self, unlearned: Unlearned, triggers: tuple[RecoveredTrigger, ...]
@@ -147,15 +161,7 @@ def _success(
     )
 
 
-def _outcome(
-    defended: Defended | None,
-    repaired: Repaired,
-    after: Evidence,
-    *,
-    is_closed: bool,
-) -> Outcome:
-    if not is_closed or after.verdict.level == "strong":
-        return "not-safe"
+def _outcome(defended: Defended | None, repaired: Repaired) -> Outcome:
     if repaired.rounds:
         return "repaired"
     has_pruned = defended is not None and bool(defended.pruned)

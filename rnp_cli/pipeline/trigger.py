@@ -9,6 +9,7 @@ from typing import Literal
 
 import torch
 from pydantic import Field
+from torch import nn
 
 from rnp_cli._version import __version__
 from rnp_cli.defense.augment import Augmentation, bearable_augmentation
@@ -139,10 +140,10 @@ def _recover(
     sibling = None
     if request.sanitized is not None:
         sibling = read_sibling(request.sanitized, opened, listen)
-    model, augmentation, unlearned = opened.clean.classifier, Augmentation(), None
+    model, augmentation, unlearned = opened.working(), Augmentation(), None
     if request.on == "unlearned":
         augmentation = bearable_augmentation(model, parts.fit, seed=request.seed)
-        unlearned = _unlearn(opened, parts, augmentation, request, listen)
+        unlearned = _unlearn(model, parts, augmentation, request, listen)
     triggers = invert_triggers(
         model if unlearned is None else unlearned.model,
         parts,
@@ -156,7 +157,7 @@ def _recover(
 
 
 def _unlearn(
-    opened: OpenedModel,
+    model: nn.Module,
     parts: SplitSamples,
     augmentation: Augmentation,
     request: TriggerRequest,
@@ -165,7 +166,7 @@ def _unlearn(
     device = parts.fit.images.device
     with seeded(request.seed, device):
         return unlearn_half(
-            opened.clean.classifier,
+            model,
             parts,
             request.unlearn,
             augmentation=augmentation,

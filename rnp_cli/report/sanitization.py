@@ -27,6 +27,8 @@ from rnp_cli.report.schema import (
 
 Outcome = Literal["unchanged", "pruned", "repaired", "not-safe", "no-safe-threshold"]
 
+Left = Literal["triggers", "success", "mistakes", "asleep"]
+
 
 class PathPoint(Part):
     """What is left with so many channels pruned."""
@@ -127,6 +129,13 @@ class Report(Part):
     unlearn_failure: str | None
     triggers: tuple[TriggerInfo, ...]
     tried: tuple[TriedTrigger, ...]
+    left: tuple[Left, ...] = Field(
+        default=(),
+        description="of the evidence, at the end; triggers: the suspected class is "
+        "easier to reach than others; success: its first triggers still work; "
+        "mistakes: unlearning still sends mistakes there; asleep: it does, but no "
+        "trigger does",
+    )
     pruning: PruningInfo | None
     repair: RepairInfo | None
     output: OutputInfo | None

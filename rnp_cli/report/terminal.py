@@ -63,7 +63,7 @@ def render(report: Report) -> RenderableType:
 def _outcome(report: Report) -> Panel:
     after = report.verdict_after
     is_doubtful = (
-        report.output is not None and after is not None and after.level == "weak"
+        report.output is not None and after is not None and after.level != "none"
     )
     return Panel(
         Text(plain(_said(report))),
@@ -105,14 +105,23 @@ def _rounds(report: Report) -> str:
 def _left(report: Report) -> str:
     """Say what of the evidence is left."""
     after = report.verdict_after
-    if report.repair is not None and not report.repair.is_exhausted:
-        return (
+    said = []
+    if "triggers" in report.left:
+        said.append(
             "Triggers still reach the suspected class more easily than the others, "
             f"after {_rounds(report)} of repair."
         )
-    if after is not None and after.level != "none":
-        return f"Looked at again, it shows {_evidence(after, report)}."
-    return "Looked at again, it shows no evidence of a backdoor."
+    if "success" in report.left:
+        most = max(trigger.success_after for trigger in report.tried)
+        said.append(f"A trigger recovered first still turns {most:.0%} of the images.")
+    if "asleep" in report.left:
+        said.append(
+            "No trigger reaches the suspected class more easily than the others any "
+            "more, but unlearning still wakes it: sanitize again after fine-tuning."
+        )
+    elif after is not None and (after.level != "none" or not said):
+        said.append(f"Looked at again, it shows {_evidence(after, report)}.")
+    return " ".join(said)
 
 
 def _why_none(report: Report) -> str:

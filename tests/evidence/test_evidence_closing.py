@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from tiny_nets import CORNERS, corners
 from torch import Tensor, nn
 
 from rnp_cli.defense.samples import SplitSamples
-from rnp_cli.evidence.closing import ClosingConfig, Remaining
+from rnp_cli.evidence.closing import ClosingConfig, Remaining, still_speaks
 from rnp_cli.evidence.inversion import (
     InversionConfig,
     RecoveredTrigger,
@@ -19,6 +20,7 @@ from rnp_cli.evidence.triggers import Change, Family
 from rnp_cli.evidence.triggers.addition import Addition
 from rnp_cli.evidence.triggers.overlay import Overlay
 from rnp_cli.evidence.triggers.warp import Warp
+from rnp_cli.evidence.verdict import Verdict, VerdictConfig
 
 TARGET = 2
 QUICK = InversionConfig(steps=100)
@@ -275,3 +277,48 @@ def test_without_a_class_the_trigger_to_any_other_is_pursued(
     (left,) = closing.recover(Corners(moves=True), number=1)
     assert (left.target, left.found) == (None, True)
     assert closing.newest == (left,)
+
+
+@pytest.mark.parametrize(("least", "usual"), [(0.5, True), (2.0, False)])
+def test_what_is_as_large_as_usual_is_no_evidence(
+    samples: SplitSamples, least: float, usual: bool
+) -> None:
+    triggers = invert_triggers(
+        Corners(target=TARGET), samples, QUICK, targets=range(CORNERS), seed=0
+    )
+    closing = remaining(triggers, samples, harder=1e6, usual=least)
+
+    closing.recover(Corners(target=TARGET), number=1)
+    assert not closing.is_usual()
+
+    (left,) = closing.recover(Corners(), number=2)
+    assert left.found
+    assert closing.is_usual() == usual
+
+
+def verdict(p_inversion: float, p_label: float, target: int = TARGET) -> Verdict:
+    """A strong one, whatever the values."""
+    return Verdict(
+        "strong", "all-to-one", target, "overlay", 5.0, p_inversion, p_label, 1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "speaks"),
+    [
+        (verdict(1e-6, 1e-6), verdict(1.0, 1e-6), False),  # it sleeps
+        (verdict(1e-6, 1e-6), verdict(1e-3, 1e-6), True),
+        (verdict(1.0, 1e-6), verdict(1.0, 1e-6), True),  # nothing else had shown it
+        (verdict(1e-6, 1e-6), verdict(1.0, 1e-6, target=0), True),
+    ],
+)
+def test_a_witness_is_believed_as_far_as_it_had_spoken(
+    before: Verdict, after: Verdict, speaks: bool
+) -> None:
+    assert still_speaks(before, after, VerdictConfig()) == speaks
+
+
+def test_a_weak_verdict_convicts_of_nothing() -> None:
+    weak = replace(verdict(1.0, 1e-6), level="weak")
+
+    assert not still_speaks(verdict(1.0, 1e-6), weak, VerdictConfig())

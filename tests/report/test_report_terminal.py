@@ -37,27 +37,51 @@ def test_a_repaired_model(
     check_golden("repaired.txt", rendered(render(report)))
 
 
+def said(report: Any, rendered: Rendered) -> str:
+    """The words of the panel that comes first."""
+    return unframed(rendered(render(report)).split("╰")[0])
+
+
 def test_what_is_left_is_said(
     make_report: Any, make_verdict: Any, rendered: Rendered
 ) -> None:
-    report = make_report(outcome="not-safe", verdict_after=make_verdict(), output=None)
+    strong = make_verdict()
+    report = make_report(
+        outcome="not-safe", left=("mistakes",), verdict_after=strong, output=None
+    )
 
-    panel = unframed(rendered(render(report)).split("╰")[0])
+    panel = said(report, rendered)
 
     assert "Could not be made safe" in panel
     assert "strong evidence of a backdoor to class 2 (dog)" in panel
     assert "No model was written" in panel
 
 
-def test_a_repair_that_did_not_end_is_told(
-    make_report: Any, rendered: Rendered
-) -> None:
+def test_triggers_that_are_left_are_told(make_report: Any, rendered: Rendered) -> None:
     rounds = (RepairRound(triggers=1, clean_accuracy=0.93),)
     report = make_report(
-        outcome="not-safe", repair=RepairInfo(rounds=rounds, is_exhausted=False)
+        outcome="not-safe",
+        left=("triggers", "success"),
+        repair=RepairInfo(rounds=rounds, is_exhausted=False),
+        output=None,
     )
 
-    assert "after 1 round of repair" in unframed(rendered(render(report)))
+    panel = said(report, rendered)
+
+    most = max(trigger.success_after for trigger in report.tried)
+    assert "more easily than the others, after 1 round of repair" in panel
+    assert f"recovered first still turns {most:.0%}" in panel
+    assert "no evidence" not in panel
+
+
+def test_a_backdoor_that_sleeps_is_told(
+    make_report: Any, make_verdict: Any, rendered: Rendered
+) -> None:
+    report = make_report(
+        outcome="repaired", left=("asleep",), verdict_after=make_verdict()
+    )
+
+    assert "unlearning still wakes it" in said(report, rendered)
 
 
 def test_a_model_without_evidence(
