@@ -67,6 +67,9 @@ def _told(report: Report) -> dict[str, Any]:
         "pruned": len(report.pruned),
         "channels": report.model.channels,
         "verdict": report.verdict.level,
+        "kind": report.verdict.kind,
         "target": report.verdict.target,
+        "p_value": report.verdict.p_value,
+        "left": list(report.left),
         "rounds": 0 if report.repair is None else len(report.repair.rounds),
     }
