@@ -221,10 +221,12 @@ class _Fitting:
         stamped = images.clone()
         for number in drawn.unique().tolist():
             trigger = self._triggers[number]
-            same = ((drawn == number) & ~varied).to(images.device)
-            alike = ((drawn == number) & varied).to(images.device)
-            stamped[same] = trigger.stamp(images[same])
-            stamped[alike] = trigger.vary(images[alike], generator)
+            same = _rows((drawn == number) & ~varied, images)
+            if len(same):  # a warp of no image is an error
+                stamped[same] = trigger.stamp(images[same])
+            alike = _rows((drawn == number) & varied, images)
+            if len(alike):
+                stamped[alike] = trigger.vary(images[alike], generator)
         return stamped
 
     def _distance(self, logits: Tensor, clean: Tensor) -> Tensor:
@@ -237,3 +239,8 @@ class _Fitting:
             log_target=True,
             reduction="batchmean",
         )
+
+
+def _rows(chosen: Tensor, images: Tensor) -> Tensor:
+    """Return the numbers of the images that are chosen, on their device."""
+    return chosen.nonzero()[:, 0].to(images.device)

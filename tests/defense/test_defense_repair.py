@@ -33,7 +33,10 @@ BRISK = {"learning_rate": 0.01, "epochs": 3}
 
 @dataclass(frozen=True)
 class Patch:
-    """Four pixels from (row, column) on; a varied one is fainter."""
+    """Four pixels from (row, column) on; a varied one is fainter.
+
+    Like a warp, it cannot be laid on no image at all.
+    """
 
     row: int = 3
     column: int = 3
@@ -46,6 +49,7 @@ class Patch:
         return self._lay(images, 0.9)
 
     def _lay(self, images: Tensor, strength: float) -> Tensor:
+        assert len(images)
         stamped = images.clone()
         rows = slice(self.row, self.row + 2)
         stamped[:, :, rows, self.column : self.column + 2] = strength * torch.eye(2)
