@@ -17,12 +17,14 @@ _SMALL_FLOPS = 10_000_000  # one image, forward; WRN-16-1 at 32x32 has 54 millio
 def choose_device(name: str) -> torch.device:
     """Turn auto, cpu, cuda, cuda:N or mps into a device that is there.
 
-    Raises UsageError for one that is not.
+    MPS lacks some of the operators that warps need in some releases of torch, so that
+    it is used only where it is named.
+    Raises UsageError for one that is not there.
     """
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda", torch.cuda.current_device())
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        return torch.device("cpu")
     try:
         device = torch.device(name)
     except RuntimeError:

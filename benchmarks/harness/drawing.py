@@ -54,7 +54,7 @@ def draw_paths(paths: Sequence[PruningPath], file: Path) -> None:
         panel.axvline(path.chosen, color="black", linestyle=":", linewidth=1)
         title = f"{path.subject}\nstopped at {path.chosen}"
         if not path.chosen:
-            title = f"{path.subject}\nno safe threshold"
+            title = f"{path.subject}\nnothing pruned"
         panel.set_title(title, loc="left", fontsize=9)
         panel.set_ylim(-0.04, 1.04)
         panel.grid(color="#eeeeee")

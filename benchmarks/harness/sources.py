@@ -10,9 +10,16 @@ TOOL = BENCHMARKS.parent / "rnp_cli"
 _HOME = {"baselines": BENCHMARKS}
 
 
+_SHOWING = ("cli", "report", "scanning")  # rooms of the tool that decide nothing
+
+
 def tool_sources() -> list[Path]:
-    """Return all of the tool."""
-    return sorted(TOOL.rglob("*.py"))
+    """Return all of the tool that decides what a run gives."""
+    return sorted(
+        file
+        for file in TOOL.rglob("*.py")
+        if file.relative_to(TOOL).parts[0] not in _SHOWING
+    )
 
 
 def sources_of(file: Path) -> list[Path]:

@@ -37,7 +37,8 @@ Config = Annotated[
     typer.Option(
         rich_help_panel=METHOD,
         help="TOML file with knobs of the stages: tables unlearn, recover, threshold, "
-        "repair, inversion, verdict and closing; one file serves all commands.",
+        "repair, inversion, verdict and closing; one file serves sanitize, detect and "
+        "trigger.",
     ),
 ]
 MaxSamples = Annotated[

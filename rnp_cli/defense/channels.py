@@ -9,6 +9,7 @@ executed carries no mask.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -71,7 +72,8 @@ def find_channel_layers(model: nn.Module, images: Tensor) -> tuple[ChannelLayer,
 
     images: a small batch (batch, channel, height, width) that the model accepts.
     The layer that makes the logits is never among them: to mask it would be to
-    mask classes.
+    mask classes. Nor is one that shares a weight with another, which the mask would
+    reach as well.
     """
     nodes, output = _trace(model, images)
     names = list(dict.fromkeys(nodes.values()))
@@ -91,7 +93,24 @@ def find_channel_layers(model: nn.Module, images: Tensor) -> tuple[ChannelLayer,
             layers.append(_batchnorm_layer(model, name, feeding[name]))
         elif name not in normalized:
             layers.append(_own_mask_layer(model, name, kind))
-    return tuple(layers)
+    shared = _shared(model)
+    return tuple(layer for layer in layers if shared.isdisjoint(_weights(layer)))
+
+
+def _shared(model: nn.Module) -> set[str]:
+    """Return the names of all parameters that more than one module has."""
+    named = [
+        (f"{prefix}.{name}", parameter)
+        for prefix, module in model.named_modules()
+        for name, parameter in module.named_parameters(recurse=False)
+    ]
+    count = Counter(id(parameter) for _, parameter in named)
+    return {name for name, parameter in named if count[id(parameter)] > 1}
+
+
+def _weights(layer: ChannelLayer) -> set[str]:
+    """Return the names of the parameters that pruning its channels may change."""
+    return {*layer.scaled, *(f"{name}.weight" for name in layer.producers)}
 
 
 def _trace(model: nn.Module, images: Tensor) -> tuple[dict[Any, str], Any]:

@@ -41,6 +41,9 @@ class RepairConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    max_accuracy_drop: float = Field(0.05, ge=0, lt=1)
+    """Clean accuracy on the holdout that pruning and repair may cost together. More is
+    no repair; it counts when more than chance (95 %) separates the loss from it."""
     max_rounds: int = Field(8, ge=1)
     """Each recovers triggers, and fits the weights against all found so far."""
     epochs: int = Field(5, ge=1)

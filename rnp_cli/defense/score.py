@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from rnp_cli.defense.samples import Samples
 
 _BATCH = 256
+_ONE_SIDED = 1.645  # standard deviations that 95 % lie below
 
 
 @contextmanager
@@ -30,6 +32,22 @@ def logits_of(model: nn.Module, images: Tensor) -> Tensor:
     """Logits (count, class) in eval mode; the model is left as it was."""
     with evaluating(model):
         return torch.cat([model(batch) for batch in images.split(_BATCH)])
+
+
+def certain_loss(before: nn.Module, after: nn.Module, samples: Samples) -> float:
+    """Share of ``samples`` lost between two models, less what chance explains.
+
+    The lower end of a one-sided 95 % interval of the difference between two paired
+    proportions (normal approximation, after McNemar); may be negative.
+    """
+    right = [
+        (logits_of(model, samples.images).argmax(1) == samples.labels)
+        for model in (before, after)
+    ]
+    lost = int((right[0] & ~right[1]).sum())
+    won = int((right[1] & ~right[0]).sum())
+    count = len(samples)
+    return (lost - won) / count - _ONE_SIDED * math.sqrt(lost + won) / count
 
 
 def clean_accuracy(model: nn.Module, samples: Samples) -> float:

@@ -27,7 +27,7 @@ from rnp_cli.evidence.inversion import (
     invert_triggers,
 )
 from rnp_cli.evidence.triggers import Family
-from rnp_cli.evidence.verdict import Verdict, VerdictConfig
+from rnp_cli.evidence.verdict import LEVELS, Verdict, VerdictConfig
 
 
 class ClosingConfig(BaseModel):
@@ -101,6 +101,13 @@ class Remaining:
         self.newest = tuple(found)
         return [t for t in self.newest if t.found and not self._is_harder(t)]
 
+    def smallest(self) -> tuple[RecoveredTrigger, ...]:
+        """Return the smallest of each family that was recovered last."""
+        found: dict[Family, RecoveredTrigger] = {}
+        for trigger in sorted(self.newest, key=lambda t: (not t.found, t.norm)):
+            found.setdefault(trigger.family, trigger)
+        return tuple(found.values())
+
     def is_usual(self) -> bool:
         """Whether what was recovered last is as large as other classes' triggers."""
         return all(
@@ -118,17 +125,23 @@ class Remaining:
         return trigger.norm / self._usual[trigger.family]
 
 
+def convicted_by_triggers(verdict: Verdict, config: VerdictConfig) -> bool:
+    """Whether triggers had a say in it, rather than unlearning alone."""
+    return verdict.p_inversion <= config.weak
+
+
 def still_speaks(before: Verdict, after: Verdict, config: VerdictConfig) -> bool:
     """Whether what convicted the model as it came still convicts it.
 
     before, after: verdicts on the model as it came and as it is now.
     """
-    if after.level != "strong":
+    if after.level == "none":
         return False
-    by_triggers = before.p_inversion <= config.weak
-    if not by_triggers or after.target != before.target:
-        return True
-    return after.p_inversion <= config.weak
+    if after.target != before.target:
+        return after.level == "strong"
+    if convicted_by_triggers(before, config):
+        return convicted_by_triggers(after, config)
+    return LEVELS.index(after.level) >= LEVELS.index(before.level)
 
 
 def _usual_sizes(

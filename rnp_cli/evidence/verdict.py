@@ -32,9 +32,10 @@ from rnp_cli.evidence.label import LabelEvidence
 from rnp_cli.evidence.triggers import FAMILIES, Family
 
 Level = Literal["none", "weak", "strong"]
+LEVELS: tuple[Level, ...] = ("none", "weak", "strong")
 Kind = Literal["all-to-one", "all-to-all"]
 _DRAWS = 200_000
-_FEW = 5  # triggers; with two, none has others that differ among themselves
+FEW = 5  # triggers; with two, none has others that differ among themselves
 _LEAST_FOUND = 2  # a trigger is small beside others, or not at all
 
 
@@ -149,7 +150,7 @@ def _weigh_sizes(
     seed: int,
 ) -> _Sizes:
     targets, logs = _log_sizes(triggers)
-    few = len(targets) < _FEW
+    few = len(targets) < FEW
     lone = len(targets) < _LEAST_FOUND and any(trigger.found for trigger in triggers)
     if lone and family == "overlay":
         targets, logs = _log_sizes([replace(t, found=True) for t in triggers])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from torch import nn
 
@@ -17,7 +17,8 @@ from rnp_cli.defense.unlearn import Unlearned
 from rnp_cli.errors import DefenseFailed
 from rnp_cli.evidence.inversion import RecoveredTrigger
 from rnp_cli.evidence.label import LabelEvidence
-from rnp_cli.evidence.verdict import Verdict
+from rnp_cli.evidence.look import Evidence, EvidenceConfig
+from rnp_cli.evidence.verdict import FEW, Verdict
 from rnp_cli.pipeline.request import ModelRequest
 from rnp_cli.report import schema
 from rnp_cli.report.detection import TriggerInfo, VerdictInfo
@@ -134,6 +135,32 @@ def trigger_info(trigger: RecoveredTrigger) -> TriggerInfo:
         success=trigger.success,
         found=trigger.found,
     )
+
+
+def unheard(
+    config: EvidenceConfig, num_classes: int, evidence: Evidence
+) -> Iterator[str]:
+    """Say which classes were not searched, and which witness could not speak."""
+    most = config.most_classes
+    if num_classes > most:
+        chosen = "those that draw the most mistakes" if evidence.label else "the first"
+        yield (
+            f"{num_classes - most} of {num_classes} classes: triggers were recovered "
+            f"for {most}, {chosen}."
+        )
+    if isinstance(evidence.unlearned, DefenseFailed):
+        yield "Where mistakes go while unlearning: it did not come to its end."
+    elif evidence.label is None:
+        yield (
+            "Where mistakes go while unlearning: that says nothing without BatchNorm, "
+            "with few classes, or where the way down begins with a leap. So triggers "
+            "that work on one class only, or restyle an image, are missed."
+        )
+    if num_classes < FEW:
+        yield (
+            f"How much masks differ without a backdoor: {num_classes} classes cannot "
+            "tell, so that the evidence counts as weak at best."
+        )
 
 
 def unlearned_info(

@@ -26,6 +26,7 @@ from rnp_cli.pipeline.describe import (
     model_info,
     sample_info,
     trigger_info,
+    unheard,
     unlearned_info,
     verdict_info,
 )
@@ -77,6 +78,9 @@ def make_report(
         label_after=None if after is None else label_info(after.label),
         unlearn=unlearn,
         unlearn_failure=failure,
+        unlearn_failure_after=None
+        if after is None
+        else unlearned_info(after.unlearned)[1],
         triggers=tuple(map(trigger_info, evidence.triggers)),
         tried=tuple(_tried(opened, parts, removal, written)),
         left=removal.left,
@@ -184,11 +188,7 @@ def _not_checked(
         notes.append(
             "Whether the backdoor is gone: that channels were pruned does not prove it."
         )
-    if evidence.label is None:
-        notes.append(
-            "Where mistakes go while unlearning: that says nothing without BatchNorm, "
-            "with few classes, or where the way down begins with a leap."
-        )
+    notes += unheard(request.evidence, opened.clean.num_classes, evidence)
     if removal.outcome != "unchanged":
         notes.append(
             "Accuracy on images that had no part in the choice: what to change was "

@@ -10,7 +10,6 @@ from rnp_cli.defense.augment import Augmentation, bearable_augmentation
 from rnp_cli.defense.samples import SplitSamples
 from rnp_cli.defense.unlearn import UnlearnConfig
 from rnp_cli.device import describe, reproducible, suitable_threads
-from rnp_cli.errors import DefenseFailed
 from rnp_cli.events import Listener, ignore
 from rnp_cli.evidence.look import Evidence, EvidenceConfig, look
 from rnp_cli.pipeline.clock import Clock
@@ -21,6 +20,7 @@ from rnp_cli.pipeline.describe import (
     model_info,
     sample_info,
     trigger_info,
+    unheard,
     unlearned_info,
     verdict_info,
 )
@@ -102,33 +102,13 @@ def _detection(
 def _not_checked(
     request: DetectRequest, num_classes: int, evidence: Evidence
 ) -> list[str]:
-    failed = isinstance(evidence.unlearned, DefenseFailed)
     notes = [
         "Triggers that neither show as a change of any image nor draw mistakes while "
         "the model unlearns. No evidence is not proof that there is no backdoor.",
         "The attack success rate: no triggered image is known. What is called success "
         "here is that of the recovered trigger, an estimate.",
     ]
-    most = request.evidence.most_classes
-    if num_classes > most:
-        chosen = "those that draw the most mistakes" if evidence.label else "the first"
-        notes.append(
-            f"{num_classes - most} of {num_classes} classes: triggers were recovered "
-            f"for {most}, {chosen}."
-        )
-    if failed:
-        notes.append("Where mistakes go while unlearning: it did not come to its end.")
-    elif evidence.label is None:
-        notes.append(
-            "Where mistakes go while unlearning: that says nothing without BatchNorm, "
-            "with few classes, or where the way down begins with a leap. So triggers "
-            "that work on one class only, or restyle an image, are missed."
-        )
-    if num_classes < 5:
-        notes.append(
-            f"How much masks differ without a backdoor: {num_classes} classes cannot "
-            "tell, so that the evidence counts as weak at best."
-        )
+    notes += unheard(request.evidence, num_classes, evidence)
     if request.labels == "from-model":
         notes.append("The labels: they are the model's own predictions.")
     return notes

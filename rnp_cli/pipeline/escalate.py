@@ -8,7 +8,7 @@ the suspected class more easily than the others. Then both witnesses are heard a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from torch import nn
@@ -18,10 +18,15 @@ from rnp_cli.defense.prune import zeroed_rows
 from rnp_cli.defense.repair import Repaired, repair
 from rnp_cli.defense.rnp import Defended, DefenseConfig, defend
 from rnp_cli.defense.samples import SplitSamples
+from rnp_cli.defense.score import certain_loss
 from rnp_cli.defense.unlearn import Unlearned
 from rnp_cli.errors import DefenseFailed
 from rnp_cli.events import Listener
-from rnp_cli.evidence.closing import Remaining, still_speaks
+from rnp_cli.evidence.closing import (
+    Remaining,
+    convicted_by_triggers,
+    still_speaks,
+)
 from rnp_cli.evidence.inversion import RecoveredTrigger, estimated_success
 from rnp_cli.evidence.look import Evidence, EvidenceConfig, look_again
 from rnp_cli.report.sanitization import Left, Outcome
@@ -102,7 +107,7 @@ class Escalation:
         after = look_again(
             repaired.model,
             self.evidence,
-            remaining.newest,
+            remaining.smallest(),
             self.samples,
             self.defense.unlearn,
             self.looking,
@@ -110,31 +115,47 @@ class Escalation:
             seed=self.seed,
             listen=self.listen,
         )
-        left = tuple(self._left(repaired.model, remaining, after))
+        left = tuple(self.what_is_left(repaired.model, remaining, after))
         return Removal(
             "not-safe" if {*left} - {"asleep"} else _outcome(defended, repaired),
             repaired.model,
             defended,
             repaired,
             remaining.first,
-            remaining.newest,
+            remaining.smallest(),
             after,
             left,
         )
 
-    def _left(
+    def what_is_left(
         self, model: nn.Module, remaining: Remaining, after: Evidence
     ) -> Iterator[Left]:
-        """Say what of the evidence is left."""
+        """Say what of the evidence is left, or what else is wrong."""
+        before, config = self.evidence.verdict, self.looking.verdict
         success = _success(model, remaining.first, self.samples)
         if not remaining.is_usual():
             yield "triggers"
-        if success > self.looking.closing.success_left:
+        if self._works(success):
             yield "success"
-        if after.verdict.level == "strong":
-            before, config = self.evidence.verdict, self.looking.verdict
-            speaks = still_speaks(before, after.verdict, config)
-            yield "mistakes" if speaks else "asleep"
+        if still_speaks(before, after.verdict, config):
+            yield "mistakes"
+        elif after.label is None and not convicted_by_triggers(before, config):
+            yield "unheard"
+        elif after.verdict.level == "strong":
+            yield "asleep"
+        lost = certain_loss(self.model, model, self.samples.holdout)
+        if lost > self.defense.repair.max_accuracy_drop:
+            yield "accuracy"
+
+    def judge_written(self, removal: Removal, written: nn.Module) -> Removal:
+        """Try the first triggers on the network as it was rounded and written, too."""
+        success = _success(written, removal.first, self.samples)
+        if removal.outcome == "not-safe" or not self._works(success):
+            return removal
+        return replace(removal, outcome="not-safe", left=(*removal.left, "success"))
+
+    def _works(self, success: float) -> bool:
+        return success > self.looking.closing.success_left
 
     def _defend(
         self, unlearned: Unlearned, triggers: tuple[RecoveredTrigger, ...]

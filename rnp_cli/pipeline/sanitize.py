@@ -10,11 +10,10 @@ from torch import Tensor, nn
 
 from rnp_cli.architectures import load
 from rnp_cli.data.classifier import Classifier
-from rnp_cli.defense.augment import Augmentation, bearable_augmentation
-from rnp_cli.defense.samples import SplitSamples
+from rnp_cli.defense.augment import bearable_augmentation
 from rnp_cli.device import reproducible, suitable_threads
 from rnp_cli.events import Listener, ignore
-from rnp_cli.evidence.look import Evidence, look
+from rnp_cli.evidence.look import look
 from rnp_cli.export.safetensors import tensors_sha256
 from rnp_cli.pipeline.clock import Clock
 from rnp_cli.pipeline.describe_sanitizing import make_report
@@ -32,7 +31,7 @@ from rnp_cli.report.plain import plain
 from rnp_cli.report.sanitization import OutputInfo, Report
 
 _FAILED = ("not-safe", "no-safe-threshold")
-_ROUNDED = 2**-8  # what half precision may change, as a share of a value
+_SINGLE = torch.finfo(torch.float32).eps
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,48 +73,42 @@ def sanitize(request: SanitizeRequest, *, listen: Listener = ignore) -> Sanitize
                 seed=request.seed,
                 listen=clock,
             )
-            removal = _remove(model, parts, augmentation, evidence, request, clock)
+            escalation = Escalation(
+                model,
+                parts,
+                augmentation,
+                evidence,
+                request.defense,
+                request.evidence,
+                request.seed,
+                clock,
+            )
+            removal = _remove(escalation, request)
             tensors = rewrite(
                 opened.checkpoint.state_dict,
                 opened.architecture,
                 clean.classifier,
                 removal.model,
             )
+            written = _as_written(opened, tensors, removal)
             report = make_report(
                 request,
                 opened,
                 parts,
                 augmentation,
                 evidence,
-                removal,
-                _as_written(opened, tensors, removal),
+                escalation.judge_written(removal, written),
+                written,
                 clock.run(),
             )
     return _written(request, outputs, opened, report, tensors)
 
 
-def _remove(
-    model: nn.Module,
-    parts: SplitSamples,
-    augmentation: Augmentation,
-    evidence: Evidence,
-    request: SanitizeRequest,
-    listen: Listener,
-) -> Removal:
+def _remove(escalation: Escalation, request: SanitizeRequest) -> Removal:
     """Change what the evidence and the request ask for."""
-    is_suspect = evidence.verdict.level != "none"
+    is_suspect = escalation.evidence.verdict.level != "none"
     if not is_suspect and request.when == "evidence":
-        return Removal("unchanged", model)
-    escalation = Escalation(
-        model,
-        parts,
-        augmentation,
-        evidence,
-        request.defense,
-        request.evidence,
-        request.seed,
-        listen,
-    )
+        return Removal("unchanged", escalation.model)
     if is_suspect and request.method == "rnp+repair":
         return escalation.remove()
     return escalation.prune_within_budget()
@@ -126,13 +119,17 @@ def _as_written(
 ) -> nn.Module:
     """Return the network of the tensors to be written; check that it is the one made.
 
-    Only what the checkpoint keeps in half precision is rounded.
+    Only what the checkpoint keeps in less than single precision is rounded.
     """
     clean = opened.clean
     again = Classifier(load(opened.architecture, tensors), clean.spec)
     again = again.to(clean.samples.images.device).eval()
-    halves = any(t.dtype in (torch.half, torch.bfloat16) for t in tensors.values())
-    share = _ROUNDED if halves else 0.0
+    share = max(
+        torch.finfo(tensor.dtype).eps
+        for tensor in tensors.values()
+        if tensor.is_floating_point()
+    )
+    share = share if share > _SINGLE else 0.0
     kept = again.state_dict()
     for name, made in removal.model.state_dict().items():
         if not torch.allclose(kept[name], made, rtol=share, atol=share**2):

@@ -13,6 +13,7 @@ from rnp_cli.defense.score import logits_of
 from rnp_cli.evidence.inversion import RecoveredTrigger
 from rnp_cli.export.pictures import picture, png
 from rnp_cli.export.sheet import Row, Tile, sheet
+from rnp_cli.report import families
 
 SHEET = "sheet.png"
 REPORT = "triggers.json"
@@ -58,9 +59,10 @@ def _clean_row(clean: CleanSamples, samples: Samples) -> Row:
 def _row(trigger: RecoveredTrigger, clean: CleanSamples, samples: Samples) -> Row:
     stamped = Samples(trigger.stamp(samples.images), samples.labels)
     mask = Tile(trigger.change.extent(), "mask")
-    gray = torch.full_like(samples.images[0], 0.5)
-    blended = Tile(trigger.stamp(gray), "on gray")  # where it paints black, it shows
-    title = f"{_goal(trigger.target, clean)}: mask of {trigger.norm:.1f} pixels"
+    gray = torch.full_like(samples.images[:1], 0.5)
+    blended = Tile(trigger.stamp(gray)[0], "on gray")  # where it paints black, it shows
+    what = families.phrase(trigger.family, trigger.norm)
+    title = f"{_goal(trigger.target, clean)}: {what}"
     return Row(title, [mask, blended, *_answered(clean, stamped)])
 
 

@@ -10,6 +10,12 @@ HEADS: dict[Family, str] = {
     "warp": "Warp, pixels",
 }
 
+NOTES: dict[Family, str] = {
+    "overlay": "Overlay: the sum of its mask, in pixels.",
+    "addition": "Added: the root mean square change, in % of a pixel's range.",
+    "warp": "Warp: how far pixels move, root mean square.",
+}
+
 
 def size(family: Family, norm: float) -> str:
     """Write a size, without its unit."""

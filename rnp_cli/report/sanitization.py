@@ -27,7 +27,7 @@ from rnp_cli.report.schema import (
 
 Outcome = Literal["unchanged", "pruned", "repaired", "not-safe", "no-safe-threshold"]
 
-Left = Literal["triggers", "success", "mistakes", "asleep"]
+Left = Literal["triggers", "success", "mistakes", "unheard", "accuracy", "asleep"]
 
 
 class PathPoint(Part):
@@ -127,14 +127,16 @@ class Report(Part):
     label_after: TargetInfo | None
     unlearn: UnlearnInfo | None
     unlearn_failure: str | None
+    unlearn_failure_after: str | None = None
     triggers: tuple[TriggerInfo, ...]
     tried: tuple[TriedTrigger, ...]
     left: tuple[Left, ...] = Field(
         default=(),
         description="of the evidence, at the end; triggers: the suspected class is "
         "easier to reach than others; success: its first triggers still work; "
-        "mistakes: unlearning still sends mistakes there; asleep: it does, but no "
-        "trigger does",
+        "mistakes: what convicted the model still does; unheard: it was unlearning, "
+        "which says nothing now; accuracy: the repair cost too much of it; asleep: "
+        "unlearning still sends mistakes there, but no trigger images",
     )
     pruning: PruningInfo | None
     repair: RepairInfo | None

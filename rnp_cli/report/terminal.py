@@ -76,9 +76,12 @@ def _outcome(report: Report) -> Panel:
 def _said(report: Report) -> str:
     match report.outcome:
         case "unchanged":
+            heard = "Neither triggers nor unlearning tell"
+            if report.label is None:
+                heard = "Triggers do not tell"
             return (
-                f"Neither triggers nor unlearning tell a class from the others "
-                f"(p = {report.verdict.p_value:.2g}). The model is written as it came."
+                f"{heard} a class from the others (p = {report.verdict.p_value:.2g}). "
+                "The model is written as it came."
             )
         case "pruned":
             return f"{_pruned(report)}; clean accuracy {_change(report)}"
@@ -112,9 +115,16 @@ def _left(report: Report) -> str:
             f"after {_rounds(report)} of repair."
         )
     if "success" in report.left:
-        most = max(trigger.success_after for trigger in report.tried)
+        most = max((trigger.success_after for trigger in report.tried), default=1.0)
         said.append(f"A trigger recovered first still turns {most:.0%} of the images.")
-    if "asleep" in report.left:
+    if "accuracy" in report.left:
+        said.append(f"The repair cost too much: clean accuracy {_change(report)}.")
+    if "unheard" in report.left:
+        said.append(
+            "Unlearning had shown the backdoor, and says nothing of the model now: "
+            f"{report.unlearn_failure_after or 'its way down leapt'}."
+        )
+    if report.left == ("asleep",):
         said.append(
             "No trigger reaches the suspected class more easily than the others any "
             "more, but unlearning still wakes it: sanitize again after fine-tuning."

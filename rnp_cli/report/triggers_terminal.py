@@ -7,6 +7,7 @@ from rich.padding import Padding
 from rich.panel import Panel
 from rich.text import Text
 
+from rnp_cli.report import families
 from rnp_cli.report.facts import (
     Fact,
     class_name,
@@ -35,8 +36,9 @@ def render_triggers(report: TriggerReport) -> RenderableType:
 
 def _smallest(trigger: RecoveredInfo, report: TriggerReport) -> Panel:
     if trigger.found:
+        what = families.phrase(report.family, trigger.norm)
         text = (
-            f"A pattern over {trigger.norm:.1f} pixels turns an estimated "
+            f"{what[0].upper()}{what[1:]} turns an estimated "
             f"{trigger.estimated_success:.0%} of clean images to "
             f"{_goal(trigger, report)}"
         )
@@ -45,7 +47,7 @@ def _smallest(trigger: RecoveredInfo, report: TriggerReport) -> Panel:
             text += f", and on the sanitized file an estimated {share:.0%}"
         text += ". Whether that is a backdoor, `rnp detect` weighs."
     else:
-        text = "No pattern was found that turns clean images to what was looked for."
+        text = "No trigger was found that turns clean images to what was looked for."
     return Panel(
         Text(plain(text)),
         title="Smallest trigger recovered",
@@ -79,7 +81,7 @@ def _inverted_on(report: TriggerReport) -> str:
 def _table(triggers: list[RecoveredInfo], report: TriggerReport) -> Group:
     table = list_table("Smallest trigger for each class")
     table.add_column("Class", overflow="fold")
-    table.add_column("Mask, pixels", justify="right")
+    table.add_column(families.HEADS[report.family], justify="right")
     table.add_column("Index", justify="right")
     if report.inverted_on == "unlearned":
         table.add_column("On the copy", justify="right")
@@ -91,8 +93,8 @@ def _table(triggers: list[RecoveredInfo], report: TriggerReport) -> Group:
     hidden = len(triggers) - _MOST_ROWS
     more = f" {hidden} more are in the JSON." if hidden > 0 else ""
     note = (
-        "Mask: its sum, in pixels. Index: how far it lies below those of the other "
-        "classes, in standard deviations. Est. success: the attack success rate, "
+        f"{families.NOTES[report.family]} Index: how far it lies below those of the "
+        "other classes, in standard deviations. Est. success: the attack success rate, "
         "estimated as the share of held-out clean images that the recovered trigger "
         f"turns.{more}"
     )
@@ -110,7 +112,7 @@ def _row(trigger: RecoveredInfo, report: TriggerReport) -> list[Text | str]:
     after = trigger.estimated_success_sanitized
     return [
         name,
-        f"{trigger.norm:.1f}",
+        families.size(report.family, trigger.norm),
         index,
         *([f"{trigger.success_where_found:.0%}"] if on_copy else []),
         f"{trigger.estimated_success:.0%}",

@@ -208,3 +208,24 @@ def test_a_computed_weight_carries_no_mask() -> None:
     layers = find_channel_layers(model, torch.rand(2, 1, 8, 8))
 
     assert [layer.name for layer in layers] == ["2"]
+
+
+def test_a_weight_that_two_layers_share_carries_no_mask() -> None:
+    model = chain(
+        first=nn.Conv2d(1, 3, 3),
+        second=nn.Conv2d(3, 3, 3),
+        third=nn.Conv2d(3, 3, 3),
+        pool=nn.AdaptiveAvgPool2d(1),
+        flat=nn.Flatten(),
+        logits=nn.Linear(3, 2),
+    )
+    model.third.weight = model.second.weight
+
+    assert list(found(model)) == ["first"]
+
+
+def test_a_layer_of_two_names_carries_its_mask() -> None:
+    model = WithDeadBranch()
+    model.again = model.used
+
+    assert list(found(model)) == ["used"]

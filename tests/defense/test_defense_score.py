@@ -3,10 +3,15 @@ from __future__ import annotations
 import pytest
 import torch
 from tiny_nets import corner_net, corners, same_state, snapshot
-from torch import nn
+from torch import Tensor, nn
 
 from rnp_cli.defense.samples import Samples
-from rnp_cli.defense.score import clean_accuracy, evaluating, logits_of
+from rnp_cli.defense.score import (
+    certain_loss,
+    clean_accuracy,
+    evaluating,
+    logits_of,
+)
 
 
 def test_accuracy_is_the_share_labelled_correctly() -> None:
@@ -59,3 +64,27 @@ def test_batches_cover_everything_once_and_none_is_a_single_image() -> None:
     assert sorted(torch.cat([b.labels for b in batches]).tolist()) == list(range(9))
     assert all(2 <= len(b) <= 4 for b in batches)
     assert all(torch.equal(b.images.flatten().long(), b.labels) for b in batches)
+
+
+class Says(nn.Module):
+    """Calls the first so many images class 1, and the others class 0."""
+
+    def __init__(self, ones: int) -> None:
+        super().__init__()
+        self._ones = ones
+
+    def forward(self, images: Tensor) -> Tensor:
+        is_one = images.flatten(1)[:, 0] < self._ones
+        return torch.stack([~is_one, is_one], 1).float()
+
+
+def test_a_loss_is_certain_as_far_as_chance_cannot_explain_it() -> None:
+    count = 100
+    images = torch.arange(float(count)).view(-1, 1, 1, 1)
+    samples = Samples(images, torch.ones(count, dtype=torch.long))
+    whole = Says(count)
+
+    assert certain_loss(whole, whole, samples) == 0
+    assert certain_loss(whole, Says(99), samples) < 0  # one image: it may be chance
+    assert 0.2 < certain_loss(whole, Says(60), samples) < 0.4
+    assert certain_loss(Says(60), whole, samples) < -0.4

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ from rnp_cli.evidence.triggers import Change, Family
 from rnp_cli.evidence.triggers.addition import Addition
 from rnp_cli.evidence.triggers.overlay import Overlay
 from rnp_cli.evidence.triggers.warp import Warp
-from rnp_cli.evidence.verdict import Verdict, VerdictConfig
+from rnp_cli.evidence.verdict import Level, Verdict, VerdictConfig
 
 TARGET = 2
 QUICK = InversionConfig(steps=100)
@@ -296,10 +295,11 @@ def test_what_is_as_large_as_usual_is_no_evidence(
     assert closing.is_usual() == usual
 
 
-def verdict(p_inversion: float, p_label: float, target: int = TARGET) -> Verdict:
-    """A strong one, whatever the values."""
+def verdict(
+    p_inversion: float, p_label: float, level: Level = "strong", target: int = TARGET
+) -> Verdict:
     return Verdict(
-        "strong", "all-to-one", target, "overlay", 5.0, p_inversion, p_label, 1e-6
+        level, "all-to-one", target, "overlay", 5.0, p_inversion, p_label, 1e-6
     )
 
 
@@ -308,8 +308,13 @@ def verdict(p_inversion: float, p_label: float, target: int = TARGET) -> Verdict
     [
         (verdict(1e-6, 1e-6), verdict(1.0, 1e-6), False),  # it sleeps
         (verdict(1e-6, 1e-6), verdict(1e-3, 1e-6), True),
+        (verdict(1e-6, 1e-6), verdict(1e-2, 1.0, "weak"), True),
         (verdict(1.0, 1e-6), verdict(1.0, 1e-6), True),  # nothing else had shown it
+        (verdict(1.0, 1e-6), verdict(1.0, 1e-3, "weak"), False),
+        (verdict(1.0, 1e-3, "weak"), verdict(1.0, 1e-3, "weak"), True),
+        (verdict(1.0, 1e-6), verdict(1.0, 1.0, "none"), False),
         (verdict(1e-6, 1e-6), verdict(1.0, 1e-6, target=0), True),
+        (verdict(1e-6, 1e-6), verdict(1.0, 1e-3, "weak", target=0), False),
     ],
 )
 def test_a_witness_is_believed_as_far_as_it_had_spoken(
@@ -318,7 +323,19 @@ def test_a_witness_is_believed_as_far_as_it_had_spoken(
     assert still_speaks(before, after, VerdictConfig()) == speaks
 
 
-def test_a_weak_verdict_convicts_of_nothing() -> None:
-    weak = replace(verdict(1.0, 1e-6), level="weak")
+def test_of_several_attempts_the_smallest_speaks(samples: SplitSamples) -> None:
+    triggers = [
+        *others(60, 60, 60),
+        trigger(TARGET, 10),
+        *others(1, 1, 1, family="addition"),
+        trigger(TARGET, 0.1, "addition"),
+    ]
+    closing = remaining(triggers, samples, attempts=3)
+    assert closing.smallest() == ()
 
-    assert not still_speaks(verdict(1.0, 1e-6), weak, VerdictConfig())
+    closing.recover(Corners(target=TARGET), number=1)
+
+    assert {t.family: t.norm for t in closing.smallest()} == {
+        family: min(t.norm for t in closing.newest if t.family == family and t.found)
+        for family in ("addition", "overlay")
+    }

@@ -8,6 +8,7 @@ import pytest
 from rnp_cli.errors import UsageError
 from rnp_cli.evidence.inversion import InversionConfig
 from rnp_cli.evidence.look import EvidenceConfig
+from rnp_cli.evidence.triggers import FAMILIES, Family
 from rnp_cli.pipeline.trigger import TriggerRequest, recover_triggers
 from rnp_cli.report.triggers import TriggerReport
 
@@ -59,3 +60,19 @@ def test_the_model_itself_may_be_tried_as_the_sanitized_file(digits: Any) -> Non
     [trigger] = report.triggers
     assert trigger.estimated_success == trigger.success_where_found
     assert trigger.estimated_success_sanitized == trigger.estimated_success
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_trigger_of_each_family_is_drawn(
+    digits: Any, tmp_path: Path, family: Family
+) -> None:
+    easy = EvidenceConfig(inversion=InversionConfig(steps=60, success=0.2))
+
+    report = recovered(
+        digits, targets=(8,), family=family, evidence=easy, output=tmp_path / "out"
+    )
+
+    [trigger] = report.triggers
+    assert trigger.found
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"sheet.png", "triggers.json", *trigger.files}

@@ -95,7 +95,7 @@ def test_what_it_was_inverted_on_is_told(
 def test_nothing_found_is_no_trigger(make_triggers: Any, rendered: Rendered) -> None:
     none = recovered(1, 1024.0, found=False, index=None, estimated_success=0.0)
     text = rendered(render_triggers(make_triggers(triggers=(none,))))
-    assert "No pattern was found" in text
+    assert "No trigger was found" in text
     assert "1024" not in text
 
 
@@ -105,3 +105,27 @@ def test_only_the_smallest_are_listed(make_triggers: Any, rendered: Rendered) ->
     assert "class 14" in text
     assert "class 15" not in text
     assert "5 more are in the JSON" in text
+
+
+@pytest.mark.parametrize(
+    ("family", "panel", "head", "cell"),
+    [
+        ("addition", "A change of 4.2 % of a pixel's range added", "Added, %", "4.2"),
+        ("warp", "A warp by 0.04 pixels turns", "Warp, pixels", "0.04"),
+    ],
+)
+def test_a_size_is_told_in_the_unit_of_its_family(
+    make_triggers: Any,
+    rendered: Rendered,
+    family: str,
+    panel: str,
+    head: str,
+    cell: str,
+) -> None:
+    report = make_triggers(family=family, triggers=(recovered(1, 0.042),))
+
+    text = rendered(render_triggers(report))
+
+    assert panel in " ".join(text.replace("│", " ").split())
+    assert head in text
+    assert f" {cell} " in text

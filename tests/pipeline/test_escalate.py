@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from tiny_nets import CORNERS, corner_net, corners, trained
+from torch import Tensor, nn
+
+from rnp_cli.defense.augment import Augmentation
+from rnp_cli.defense.rnp import DefenseConfig
+from rnp_cli.defense.samples import SplitSamples
+from rnp_cli.errors import DefenseFailed
+from rnp_cli.events import ignore
+from rnp_cli.evidence.closing import ClosingConfig, Remaining
+from rnp_cli.evidence.inversion import InversionConfig, RecoveredTrigger
+from rnp_cli.evidence.label import LabelEvidence
+from rnp_cli.evidence.look import Evidence, EvidenceConfig
+from rnp_cli.evidence.triggers.overlay import Overlay
+from rnp_cli.evidence.verdict import Level, Verdict
+from rnp_cli.pipeline.escalate import Escalation, Removal
+
+TARGET = 2
+LABEL = LabelEvidence(TARGET, 0.9, (0.0, 0.0, 0.9, 0.1), 50)
+
+
+class Collapsed(nn.Module):
+    """Answers one class whatever it sees."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.eye(CORNERS)[TARGET].expand(len(images), -1)
+
+
+@pytest.fixture(scope="module")
+def samples() -> SplitSamples:
+    return SplitSamples(
+        fit=corners(64, seed=0), holdout=corners(64, seed=1), num_classes=CORNERS
+    )
+
+
+@pytest.fixture(scope="module")
+def skilled() -> nn.Module:
+    return trained(corner_net(), corners(256, seed=3), epochs=2)
+
+
+def evidence(
+    *, p_inversion: float, level: Level = "strong", label: LabelEvidence | None = LABEL
+) -> Evidence:
+    verdict = Verdict(
+        level, "all-to-one", TARGET, "overlay", 5.0, p_inversion, 1e-6, 1e-6
+    )
+    return Evidence((), DefenseFailed("Not here."), label, (), verdict)
+
+
+def first_trigger() -> RecoveredTrigger:
+    """A single pixel, which turns no image on a sound network."""
+    mask = torch.zeros(1, 8, 8)
+    mask[0, 0, 0] = 1
+    return RecoveredTrigger(TARGET, Overlay(mask, mask.clone()), 1.0, 1.0, True)
+
+
+def escalation(model: nn.Module, samples: SplitSamples, before: Evidence) -> Escalation:
+    return Escalation(
+        model,
+        samples,
+        Augmentation(),
+        before,
+        DefenseConfig(),
+        EvidenceConfig(),
+        0,
+        ignore,
+    )
+
+
+def what_is_left(
+    model: nn.Module,
+    samples: SplitSamples,
+    before: Evidence,
+    after: Evidence,
+    *,
+    now: nn.Module | None = None,
+) -> list[str]:
+    none = Remaining(
+        (), TARGET, samples, InversionConfig(steps=1), ClosingConfig(), seed=0
+    )
+    work = escalation(model, samples, before)
+    return [*work.what_is_left(now or model, none, after)]
+
+
+SEEN, UNSEEN = 1e-6, 1.0
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "left"),
+    [
+        (
+            evidence(p_inversion=SEEN),
+            evidence(p_inversion=UNSEEN, level="none"),
+            [],
+        ),
+        (evidence(p_inversion=SEEN), evidence(p_inversion=UNSEEN), ["asleep"]),
+        (evidence(p_inversion=SEEN), evidence(p_inversion=SEEN), ["mistakes"]),
+        (evidence(p_inversion=UNSEEN), evidence(p_inversion=UNSEEN), ["mistakes"]),
+        (
+            evidence(p_inversion=UNSEEN),
+            evidence(p_inversion=UNSEEN, level="none", label=None),
+            ["unheard"],
+        ),
+        (
+            evidence(p_inversion=SEEN),
+            evidence(p_inversion=UNSEEN, level="none", label=None),
+            [],
+        ),
+    ],
+)
+def test_what_had_convicted_must_be_heard_and_silent(
+    skilled: nn.Module,
+    samples: SplitSamples,
+    before: Evidence,
+    after: Evidence,
+    left: list[str],
+) -> None:
+    assert what_is_left(skilled, samples, before, after) == left
+
+
+def test_a_network_that_lost_its_skill_is_not_repaired(
+    skilled: nn.Module, samples: SplitSamples
+) -> None:
+    before = evidence(p_inversion=SEEN)
+    after = evidence(p_inversion=UNSEEN, level="none")
+
+    left = what_is_left(skilled, samples, before, after, now=Collapsed())
+
+    assert left == ["accuracy"]
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_a_trigger_that_works_on_the_written_network_is_told(
+    skilled: nn.Module, samples: SplitSamples, works: bool
+) -> None:
+    work = escalation(skilled, samples, evidence(p_inversion=SEEN))
+    trigger = first_trigger()
+    removal = Removal("repaired", skilled, first=(trigger,))
+    written = Collapsed() if works else skilled
+
+    judged = work.judge_written(removal, written)
+
+    said = ("not-safe", ("success",)) if works else ("repaired", ())
+    assert (judged.outcome, judged.left) == said
