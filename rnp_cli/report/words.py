@@ -1,0 +1,189 @@
+"""What a sanitization comes to, in words: the same in every format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from rnp_cli.report import families
+from rnp_cli.report.detection import VerdictInfo
+from rnp_cli.report.facts import Fact, class_name, interval, model_facts
+from rnp_cli.report.sanitization import Outcome, Report, TriedTrigger
+
+Tone = Literal["good", "doubtful", "bad"]
+_TITLES: dict[Outcome, str] = {
+    "unchanged": "No evidence of a backdoor: nothing was changed",
+    "pruned": "Pruned",
+    "repaired": "Repaired",
+    "not-safe": "Could not be made safe",
+    "no-safe-threshold": "No safe threshold",
+}
+_REJECT = (
+    "No model was written. Give more clean samples, another --seed, or reject the "
+    "model."
+)
+TRIED_NOTE = (
+    "Turns: the share of held-out clean images that the trigger turns, the "
+    "estimated attack success rate. Smallest after: what is needed now."
+)
+CHANNELS_NOTE = (
+    "Mask: what recovery left of the channel (0 to 1). Score: how far its weights "
+    "moved while unlearning (1 is its layer's mean)."
+)
+
+
+def title(report: Report) -> str:
+    """Name the outcome."""
+    return _TITLES[report.outcome]
+
+
+def tone(report: Report) -> Tone:
+    """Say whether it is good news."""
+    if report.outcome in ("not-safe", "no-safe-threshold"):
+        return "bad"
+    after = report.verdict_after
+    return "doubtful" if after is not None and after.level != "none" else "good"
+
+
+def said(report: Report) -> str:
+    """Say what was done, what it cost, and what is left, in a few sentences."""
+    match report.outcome:
+        case "unchanged":
+            heard = "Neither triggers nor unlearning tell"
+            if report.label is None:
+                heard = "Triggers do not tell"
+            return (
+                f"{heard} a class from the others (p = {report.verdict.p_value:.2g}). "
+                "The model is written as it came."
+            )
+        case "pruned":
+            done = f"{_pruned(report)}; clean accuracy {_change(report)}."
+            return done if report.verdict_after is None else f"{done} {_left(report)}"
+        case "repaired":
+            done = f"{_rounds(report)} of repair"
+            if report.pruned:
+                done = f"{_pruned(report)}, then {done}"
+            return f"{done}; clean accuracy {_change(report)}. {_left(report)}"
+        case "not-safe":
+            return f"{_left(report)} {_REJECT}"
+        case "no-safe-threshold":
+            return f"{_why_none(report)} {_REJECT}"
+
+
+def _pruned(report: Report) -> str:
+    return f"{len(report.pruned)} of {report.model.channels} channels pruned"
+
+
+def _rounds(report: Report) -> str:
+    count = 0 if report.repair is None else len(report.repair.rounds)
+    return f"{count} round{'s' if count != 1 else ''}"
+
+
+def _left(report: Report) -> str:
+    """Say what of the evidence is left."""
+    after = report.verdict_after
+    parts = []
+    if "triggers" in report.left:
+        parts.append(
+            "Triggers still reach the suspected class more easily than the others, "
+            f"after {_rounds(report)} of repair."
+        )
+    if "success" in report.left:
+        most = max((trigger.success_after for trigger in report.tried), default=1.0)
+        parts.append(f"A trigger recovered first still turns {most:.0%} of the images.")
+    if "accuracy" in report.left:
+        parts.append(f"The repair cost too much: clean accuracy {_change(report)}.")
+    if "unheard" in report.left:
+        parts.append(
+            "Unlearning had shown the backdoor, and says nothing of the model now: "
+            f"{report.unlearn_failure_after or 'its way down leapt'}."
+        )
+    if report.left == ("asleep",):
+        parts.append(
+            "No trigger reaches the suspected class more easily than the others any "
+            "more, but unlearning still wakes it: sanitize again after fine-tuning."
+        )
+    elif after is not None and (after.level != "none" or not parts):
+        parts.append(f"Looked at again, it shows {evidence(after, report)}.")
+    return " ".join(parts)
+
+
+def _why_none(report: Report) -> str:
+    path = () if report.pruning is None else report.pruning.path
+    if any(point.pruned for point in path):
+        return (
+            "Pruning even the most suspicious channels costs more than the "
+            f"{100 * report.max_accuracy_drop:g} points of clean accuracy allowed."
+        )
+    return "No mask fell far enough in recovery to make its channel suspicious."
+
+
+def _change(report: Report) -> str:
+    before, after = report.accuracy_before.value, report.accuracy_after.value
+    return f"{before:.1%} before, {after:.1%} after"
+
+
+def facts(report: Report) -> list[Fact]:
+    """List what was found and measured."""
+    rows = [
+        *model_facts(report.model, report.input, report.samples),
+        ("Verdict before", evidence(report.verdict, report)),
+    ]
+    if report.verdict_after is not None:
+        rows.append(("Verdict after", evidence(report.verdict_after, report)))
+    rows.append(("Accuracy before", interval(report.accuracy_before)))
+    if report.outcome != "unchanged":
+        rows.append(("Accuracy after", interval(report.accuracy_after)))
+        rows.append(
+            (
+                "on the holdout",
+                f"{report.holdout_before.value:.1%} before, "
+                f"{report.holdout_after.value:.1%} after",
+            )
+        )
+    rows += _unlearned(report)
+    rows += [("Finding", finding) for finding in report.model.findings]
+    return rows
+
+
+def evidence(verdict: VerdictInfo, report: Report) -> str:
+    """Say what a verdict says."""
+    if verdict.level == "none":
+        return f"no evidence of a backdoor (p = {verdict.p_value:.2g})"
+    goal = "to all classes"
+    if verdict.target is not None:
+        goal = f"to {class_name(verdict.target, report.samples)}"
+    return f"{verdict.level} evidence of a backdoor {goal} (p = {verdict.p_value:.2g})"
+
+
+def _unlearned(report: Report) -> Iterator[Fact]:
+    if report.unlearn_failure is not None:
+        yield "Unlearning", report.unlearn_failure
+    if report.label is not None:
+        named = class_name(report.label.target, report.samples)
+        yield (
+            "Unlearning",
+            f"{report.label.share:.0%} of its first new mistakes go to {named}",
+        )
+    if report.pruning is not None:
+        target = report.pruning.target
+        named = class_name(target.target, report.samples)
+        yield (
+            "Unlearned",
+            f"the model calls {target.share:.0%} of the clean images {named}",
+        )
+        if report.pruning.threshold is not None:
+            yield "Threshold", f"masks up to {report.pruning.threshold:.3f}"
+
+
+def tried_row(trigger: TriedTrigger) -> tuple[str, str, str, str]:
+    """Write a trigger, what it turns before and after, and what is needed now."""
+    left = "none found"
+    if trigger.size_after is not None:
+        left = families.phrase(trigger.family, trigger.size_after)
+    return (
+        families.phrase(trigger.family, trigger.size),
+        f"{trigger.success_before:.0%}",
+        f"{trigger.success_after:.0%}",
+        left,
+    )
