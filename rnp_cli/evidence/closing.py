@@ -24,6 +24,7 @@ from rnp_cli.defense.samples import SplitSamples
 from rnp_cli.evidence.inversion import (
     InversionConfig,
     RecoveredTrigger,
+    estimated_success,
     invert_triggers,
 )
 from rnp_cli.evidence.triggers import Family
@@ -86,6 +87,8 @@ class Remaining:
     def recover(self, model: nn.Module, *, number: int) -> list[RecoveredTrigger]:
         """Return the triggers of ``model`` that are not yet larger than usual.
 
+        Where there are none, the first ones are returned as far as they still work:
+        what is found anew may lie far from them.
         number: of the attempt, from 1; each draws its own start.
         """
         found: list[RecoveredTrigger] = []
@@ -99,7 +102,12 @@ class Remaining:
                 seed=self._seed + number,
             )
         self.newest = tuple(found)
-        return [t for t in self.newest if t.found and not self._is_harder(t)]
+        left = [t for t in self.newest if t.found and not self._is_harder(t)]
+        return left or [t for t in self.first if self._works(model, t)]
+
+    def _works(self, model: nn.Module, trigger: RecoveredTrigger) -> bool:
+        success = estimated_success(model, trigger, self._samples.holdout)
+        return success > self._config.success_left
 
     def smallest(self) -> tuple[RecoveredTrigger, ...]:
         """Return the smallest of each family that was recovered last."""

@@ -339,3 +339,18 @@ def test_of_several_attempts_the_smallest_speaks(samples: SplitSamples) -> None:
         family: min(t.norm for t in closing.newest if t.family == family and t.found)
         for family in ("addition", "overlay")
     }
+
+
+@pytest.mark.parametrize(("works", "left"), [(True, 1), (False, 0)])
+def test_what_was_found_first_remains_as_long_as_it_works(
+    samples: SplitSamples, works: bool, left: int
+) -> None:
+    backdoored = Corners(target=TARGET)
+    triggers = invert_triggers(
+        backdoored, samples, QUICK, targets=range(CORNERS), seed=0
+    )
+    closing = remaining(triggers, samples, harder=1e-6)  # nothing counts as easy
+
+    found = closing.recover(backdoored if works else Without(), number=1)
+
+    assert found == list(closing.first[:left])
