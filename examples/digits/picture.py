@@ -1,14 +1,16 @@
-"""Draw ``run.svg``: what ``rnp sanitize`` prints for this folder's model.
+"""Draw ``run.svg`` and ``report.png``: what ``rnp sanitize`` says of this model.
 
     python examples/digits/picture.py
 
-The command is really run, in a temporary folder; Rich draws what it printed.
+The command is really run, in a temporary folder; Rich draws what it printed, and
+Chromium, where it is installed, the top of its report as a page.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,6 +21,7 @@ from rich.text import Text
 
 HERE = Path(__file__).resolve().parent
 COLUMNS = 96
+PAGE = "1100,1620"  # pixels
 
 
 def main() -> None:
@@ -38,10 +41,30 @@ def main() -> None:
             text=True,
             check=True,
         )
+        _draw_page(Path(folder))
     console = Console(record=True, width=COLUMNS, file=io.StringIO())
     console.print(Text.assemble(("$ ", "bold green"), f"rnp {' '.join(arguments)}"))
     console.print(Text.from_ansi(done.stdout))
     console.save_svg(str(HERE / "run.svg"), title="rnp sanitize")
+
+
+def _draw_page(folder: Path) -> None:
+    browser = shutil.which("chromium")
+    if browser is None:
+        return
+    page = ["inspect", "model.report.json", "-o", "page.html"]
+    subprocess.run([sys.executable, "-m", "rnp_cli", *page], cwd=folder, check=True)
+    subprocess.run(
+        [
+            browser,
+            *("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
+            f"--screenshot={HERE / 'report.png'}",
+            f"--window-size={PAGE}",
+            (folder / "page.html").as_uri(),
+        ],
+        stderr=subprocess.DEVNULL,
+        check=True,
+    )
 
 
 if __name__ == "__main__":

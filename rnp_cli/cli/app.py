@@ -12,6 +12,7 @@ from rnp_cli.cli.filter import filter_images
 from rnp_cli.cli.inspect import inspect
 from rnp_cli.cli.sanitize import sanitize
 from rnp_cli.cli.scan import scan
+from rnp_cli.cli.schema import schema
 from rnp_cli.cli.trigger import trigger
 
 EXIT_CODES = (
@@ -54,3 +55,4 @@ app.command(epilog=EXIT_CODES)(trigger)
 app.command("filter", epilog=EXIT_CODES)(filter_images)
 app.command(epilog=EXIT_CODES)(inspect)
 app.command(epilog=EXIT_CODES)(scan)
+app.command(epilog=EXIT_CODES)(schema)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from rnp_cli.cli.guard import guarded
+from rnp_cli.cli.parameters import SanitizationFormat
 from rnp_cli.errors import UsageError
 
 
@@ -16,17 +17,28 @@ def inspect(
     file: Annotated[
         Path, typer.Argument(help="A report (.report.json), or a sanitized model.")
     ],
-    output_format: Annotated[
-        Literal["table", "json"],
-        typer.Option("--format", help="How the report is printed."),
-    ] = "table",
+    output_format: SanitizationFormat = "table",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Write the report to this file, in the format that its ending names: "
+            ".html, .md, .sarif or .json.",
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an output file that exists.")
+    ] = False,
 ) -> None:
     """Show the report of a run again, from its JSON or from the sanitized model.
 
-    Example: rnp inspect model.sanitized.safetensors
+    Example: rnp inspect model.sanitized.safetensors -o report.html
     """
-    from rnp_cli.cli.show import show
+    from rnp_cli.cli.show import show, tell_written
+    from rnp_cli.export.atomic import check_writable, write_all
     from rnp_cli.report.find import read_report, report_of_model
+    from rnp_cli.report.formats import FORMATS, SUFFIXES
     from rnp_cli.report.terminal import render
 
     if not file.exists():
@@ -41,4 +53,12 @@ def inspect(
         report = report_of_model(file, read_onnx_metadata(file))
     else:
         report = read_report(file)
-    show(report, output_format, render)
+    if output is None:
+        show(report, output_format, render, formats=FORMATS)
+        return
+    if output.suffix not in SUFFIXES:
+        raise UsageError(f"{output.name} does not end in {' or '.join(SUFFIXES)}.")
+    check_writable((output,), force=force)
+    content = FORMATS[SUFFIXES[output.suffix]](report)
+    write_all({output: content.encode()}, force=force)
+    tell_written([output])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from rnp_cli.errors import UsageError
 if TYPE_CHECKING:
     from rnp_cli.defense.rnp import DefenseConfig
     from rnp_cli.evidence.look import EvidenceConfig
+    from rnp_cli.report.policy import Policy
 
 
 _SUFFIXES = frozenset(
@@ -73,6 +75,27 @@ def image_size(text: str | None) -> tuple[int, int] | None:
     if len(parts) > 2 or not all(p.isdecimal() and 0 < int(p) <= 4096 for p in parts):
         raise UsageError(f"--input-size takes 32 or 32x64, not {text!r}.")
     return int(parts[0]), int(parts[-1])
+
+
+def policy(rules: Sequence[str]) -> Policy:
+    """Parse ``backdoor``, ``accuracy=2`` and ``residual=10``."""
+    from pydantic import ValidationError
+
+    from rnp_cli.report.policy import Policy
+
+    values: dict[str, Any] = {}
+    for rule in rules:
+        name, equals, limit = rule.partition("=")
+        values[name] = limit if equals else True
+    try:
+        if any((value is True) != (n == "backdoor") for n, value in values.items()):
+            raise ValueError
+        return Policy.model_validate(values)
+    except (ValidationError, ValueError) as error:
+        raise UsageError(
+            f"--fail-on takes no {' or '.join(repr(rule) for rule in rules)}.",
+            hint="It takes backdoor, accuracy=POINTS and residual=PERCENT, each once.",
+        ) from error
 
 
 def read_config(

@@ -83,6 +83,10 @@ Std = Annotated[
     str | None,
     typer.Option(rich_help_panel=INPUT, help="Divided by: 0.5, or one per channel."),
 ]
+SanitizationFormat = Annotated[
+    Literal["table", "json", "markdown", "sarif", "html"],
+    typer.Option("--format", help="How the report is printed."),
+]
 ReportFormat = Annotated[
     Literal["table", "json"],
     typer.Option("--format", help="How the report is printed."),

@@ -19,7 +19,7 @@ from rnp_cli.cli.parameters import (
     MaxSamples,
     Mean,
     ModelFile,
-    ReportFormat,
+    SanitizationFormat,
     Seed,
     Std,
     ValueRange,
@@ -79,7 +79,16 @@ def sanitize(
     value_range: ValueRange = None,
     mean: Mean = None,
     std: Std = None,
-    output_format: ReportFormat = "table",
+    fail_on: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="End with exit code 1 for this, too: backdoor (evidence in MODEL, "
+            "although removed), accuracy=POINTS (more lost on the holdout), or "
+            "residual=PERCENT (of images that a recovered trigger still turns). May "
+            "be repeated. The sanitized model is written all the same.",
+        ),
+    ] = None,
+    output_format: SanitizationFormat = "table",
 ) -> None:
     """Remove the backdoor of MODEL: look, unlearn, recover, prune, repair, look again.
 
@@ -96,8 +105,12 @@ def sanitize(
     from rnp_cli.cli.show import show
     from rnp_cli.pipeline import SanitizeRequest
     from rnp_cli.pipeline import sanitize as run
+    from rnp_cli.report.formats import FORMATS
+    from rnp_cli.report.plain import plain
+    from rnp_cli.report.policy import violations
     from rnp_cli.report.terminal import render
 
+    policy = options.policy(fail_on or ())
     defense, evidence = options.read_config(config, max_accuracy_drop)
     request = SanitizeRequest(
         model=model,
@@ -120,8 +133,19 @@ def sanitize(
     )
     with StageProgress() as progress:
         result = run(request, listen=progress)
-    show(result.report, output_format, render, written=result.written)
+    show(
+        result.report,
+        output_format,
+        render,
+        formats=FORMATS,
+        written=result.written,
+    )
     if result.state_dict is None:
         if request.output is not None and request.output.exists():
             typer.echo(f"{request.output} is of an earlier run, not of this.", err=True)
+        raise typer.Exit(ExitCode.POLICY)
+    broken = list(violations(result.report, policy))
+    for what in broken:
+        typer.echo(f"Policy: {plain(what)}.", err=True)
+    if broken:
         raise typer.Exit(ExitCode.POLICY)

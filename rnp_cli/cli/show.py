@@ -3,31 +3,43 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel
 from rich.console import Console, RenderableType
 from rich.text import Text
 
 from rnp_cli.report.plain import plain
+from rnp_cli.report.schema import as_json
 
 R = TypeVar("R", bound=BaseModel)
 
 
 def show(
     report: R,
-    output_format: Literal["table", "json"],
+    output_format: str,
     render: Callable[[R], RenderableType],
     *,
+    formats: Mapping[str, Callable[[R], str]] | None = None,
     written: Iterable[Path] = (),
 ) -> None:
-    """Print ``report``, and what was written, in the format asked for."""
-    if output_format == "json":
-        sys.stdout.write(report.model_dump_json(indent=2) + "\n")
+    """Print ``report``, and what was written, in the format asked for.
+
+    output_format: "table", "json", or one of ``formats``.
+    """
+    if output_format != "table":
+        write = (formats or {}).get(output_format, as_json)
+        sys.stdout.write(write(report))
         return
     console = Console()
     console.print(render(report))
-    for path in written:
+    tell_written(written)
+
+
+def tell_written(paths: Iterable[Path]) -> None:
+    """Print where files are now."""
+    console = Console()
+    for path in paths:
         console.print(Text(f"Wrote {plain(str(path))}"), soft_wrap=True)

@@ -14,6 +14,11 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def as_json(report: BaseModel) -> str:
+    """Write a whole report."""
+    return report.model_dump_json(indent=2) + "\n"
+
+
 class ModelInfo(Part):
     """The checkpoint as it came, and what it was taken for."""
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from rnp_cli.report.formats import FORMATS, SUFFIXES
 from rnp_cli.report.sanitization import Report
 
 
@@ -75,3 +76,37 @@ def test_a_reader_that_goes_away_is_no_failed_policy(sanitized: Any) -> None:
 
     assert ended.returncode in (0, 141)
     assert ended.stderr == ""
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_report_is_written_in_the_format_that_the_file_names(
+    rnp: Any, sanitized: Any, tmp_path: Path, suffix: str
+) -> None:
+    run = rnp("inspect", sanitized.report, "-o", f"out{suffix}")
+
+    assert (run.code, run.err, run.out) == (0, "", f"Wrote out{suffix}\n")
+    written = (tmp_path / f"out{suffix}").read_text()
+    assert written == FORMATS[SUFFIXES[suffix]](sanitized.result.report)
+    printed = rnp("inspect", sanitized.report, "--format", SUFFIXES[suffix])
+    assert printed.out == written
+
+
+def test_what_is_there_is_replaced_only_when_asked_to(
+    rnp: Any, sanitized: Any, tmp_path: Path
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("mine")
+
+    refused = rnp("inspect", sanitized.report, "-o", page)
+
+    assert (refused.code, page.read_text()) == (2, "mine")
+    assert "--force" in refused.err
+    assert rnp("inspect", sanitized.report, "-o", page, "--force").code == 0
+    assert page.read_text().startswith("## ")
+
+
+def test_an_ending_that_names_no_format_is_refused(rnp: Any, sanitized: Any) -> None:
+    run = rnp("inspect", sanitized.report, "-o", "page.pdf")
+
+    assert (run.code, run.out) == (2, "")
+    assert ".html" in run.err

@@ -6,7 +6,9 @@ import pytest
 
 from rnp_cli.cli import options
 from rnp_cli.defense.rnp import DefenseConfig
+from rnp_cli.errors import UsageError
 from rnp_cli.evidence.look import EvidenceConfig
+from rnp_cli.report.policy import Policy
 
 
 @pytest.mark.parametrize(
@@ -57,3 +59,20 @@ def test_the_option_overrules_the_file_and_counts_in_points(tmp_path: Path) -> N
     defense, _ = options.read_config(path)
     assert defense.threshold.max_accuracy_drop == 0.5
     assert options.read_config(None) == (DefenseConfig(), EvidenceConfig())
+
+
+def test_a_policy_is_read_from_its_rules() -> None:
+    read = options.policy(["backdoor", "residual=10"])
+
+    assert read == Policy(backdoor=True, residual=10)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    ["accuracy", "residual=", "residual=x", "backdoor=1", "other", "accuracy=-1"],
+)
+def test_a_policy_that_is_none_is_refused(rule: str) -> None:
+    with pytest.raises(UsageError, match="--fail-on") as error:
+        options.policy([rule])
+
+    assert "accuracy=POINTS" in error.value.hint

@@ -229,3 +229,21 @@ def test_without_arguments_help_is_shown(rnp: Any) -> None:
 
     assert run.code == 2
     assert "sanitize" in run.out + run.err
+
+
+def test_a_policy_that_is_broken_is_told_and_ends_with_1(
+    rnp: Any, digits: Any, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    config = tmp_path_factory.mktemp("config") / "rnp.toml"
+    config.write_text("[inversion]\nsteps = 2\n")  # unlearning alone convicts
+
+    run = rnp(
+        *("sanitize", digits.model, "--clean-dir", digits.clean, "-o", "s.safetensors"),
+        *("--config", config, "--method", "rnp", "--device", "cpu"),
+        *("--fail-on", "backdoor", "--fail-on", "accuracy=100"),
+    )
+
+    assert run.code == 1
+    assert "Policy: the model as it came shows" in run.err
+    assert run.err.count("Policy:") == 1
+    assert (tmp_path / "s.safetensors").exists()
