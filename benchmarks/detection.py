@@ -17,9 +17,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
+import torch
 from defense import find_subjects, group_of, read_options, results_file
 from harness.processes import run_all
 from harness.result import write_results
+from harness.sorting import auroc
 from harness.verdicts import Found, Search, Searcher
 
 from rnp_cli.device import choose_device
@@ -124,12 +126,10 @@ def _row(found: Found) -> str:
 
 def _auroc(results: Sequence[Found]) -> str:
     known = [(f.attack, f.score) for f in results if f.score is not None]
-    bad = [score for attack, score in known if attack is not None]
-    good = [score for attack, score in known if attack is None]
-    if not bad or not good:
-        return "–"
-    above = sum((b > g) + 0.5 * (b == g) for b in bad for g in good)
-    return f"{above / (len(bad) * len(good)):.3f}"
+    bad = torch.tensor([score for attack, score in known if attack is not None])
+    good = torch.tensor([score for attack, score in known if attack is None])
+    area = auroc(good, bad) if len(good) else None
+    return "–" if area is None else f"{area:.3f}"
 
 
 def _caught(results: Sequence[Found]) -> str:

@@ -19,6 +19,7 @@ from subjects.subject import digest_of
 from harness.result import write
 from harness.sources import sources_of, tool_sources
 from harness.tool import write_images
+from harness.truth import single_target
 from rnp_cli import RnpError
 from rnp_cli.pipeline.detect import DetectRequest, detect
 
@@ -170,7 +171,7 @@ class Search:
         return Found(
             subject=self.subject.name,
             attack=self.subject.attack,
-            true_target=self._true_target(),
+            true_target=single_target(self.subject),
             searcher=self.searcher,
             samples=self.samples,
             seed=self.seed,
@@ -187,10 +188,3 @@ class Search:
             cpu_seconds=cpu_seconds,
             outcome=outcome,
         )
-
-    def _true_target(self) -> int | None:
-        triggered = self.subject.triggered_images()
-        if triggered is None:
-            return None
-        goals = triggered.labels.unique().tolist()
-        return int(goals[0]) if len(goals) == 1 else None

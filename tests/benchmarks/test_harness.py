@@ -5,6 +5,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import estimates
 import pictures
 import pytest
 import torch
@@ -12,6 +13,7 @@ from baselines import BASELINES, published
 from defense import main
 from harness.baseline import attempt_baseline
 from harness.drawing import draw_outcomes, draw_paths
+from harness.estimates import estimate_of
 from harness.method import Method
 from harness.methods import METHODS
 from harness.path import measured_path
@@ -86,6 +88,13 @@ def test_the_tool_runs_by_its_public_api_and_its_path_is_drawn(
     path = measured_path(run)
     assert path is not None
     assert path.points[0].shares == kept.before
+    estimate = estimate_of(run)
+    assert estimate is not None
+    assert (estimate.before, estimate.after) == (kept.before, kept.after)
+    assert estimate.is_flagged
+    assert estimate.target == estimate.true_target == 7
+    page = estimates.render("Reports", [estimate])
+    assert "| right class, of single targets | 1 of 1 |" in page
     assert path.chosen == kept.details["pruned"]
     assert path.chosen in {point.pruned for point in path.points}
     draw_outcomes([kept], tmp_path / "outcomes.png")
