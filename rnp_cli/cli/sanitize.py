@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -25,6 +25,10 @@ from rnp_cli.cli.parameters import (
     ValueRange,
 )
 from rnp_cli.errors import ExitCode
+
+if TYPE_CHECKING:
+    from rnp_cli.pipeline import SanitizeRequest, SanitizeResult
+    from rnp_cli.report.policy import Policy
 
 
 @guarded
@@ -88,6 +92,15 @@ def sanitize(
             "be repeated. The sanitized model is written all the same.",
         ),
     ] = None,
+    for_ci: Annotated[
+        bool,
+        typer.Option(
+            "--ci",
+            help="For a job in continuous integration: no colors, the outcome and "
+            "errors as annotations, the report in $GITHUB_STEP_SUMMARY where it is "
+            "set.",
+        ),
+    ] = False,
     output_format: SanitizationFormat = "table",
 ) -> None:
     """Remove the backdoor of MODEL: look, unlearn, recover, prune, repair, look again.
@@ -100,52 +113,64 @@ def sanitize(
 
     Example: rnp sanitize model.pt --clean-dir data/
     """
-    from rnp_cli.cli import options
+    from rnp_cli.cli import ci, options
     from rnp_cli.cli.progress import StageProgress
-    from rnp_cli.cli.show import show
     from rnp_cli.pipeline import SanitizeRequest
     from rnp_cli.pipeline import sanitize as run
+
+    with ci.job(is_one=for_ci):
+        policy = options.policy(fail_on or ())
+        defense, evidence = options.read_config(config, max_accuracy_drop)
+        request = SanitizeRequest(
+            model=model,
+            clean_dir=clean_dir,
+            output=output or options.default_output(model),
+            force=force,
+            arch=arch,
+            labels=labels,
+            max_samples=max_samples,
+            input_size=options.image_size(input_size),
+            mean=options.numbers(mean, "--mean"),
+            std=options.numbers(std, "--std"),
+            value_range=options.pair(value_range, "--range"),
+            device=device,
+            seed=seed,
+            defense=defense,
+            evidence=evidence,
+            method=method,
+            when=when,
+        )
+        with StageProgress() as progress:
+            result = run(request, listen=progress)
+    _conclude(request, result, policy, output_format, for_ci=for_ci)
+
+
+def _conclude(
+    request: SanitizeRequest,
+    result: SanitizeResult,
+    policy: Policy,
+    output_format: str,
+    *,
+    for_ci: bool,
+) -> None:
+    """Show what came of it, and end with the exit code that it deserves."""
+    from rnp_cli.cli import ci
+    from rnp_cli.cli.show import show
     from rnp_cli.report.formats import FORMATS
     from rnp_cli.report.plain import plain
     from rnp_cli.report.policy import violations
     from rnp_cli.report.terminal import render
 
-    policy = options.policy(fail_on or ())
-    defense, evidence = options.read_config(config, max_accuracy_drop)
-    request = SanitizeRequest(
-        model=model,
-        clean_dir=clean_dir,
-        output=output or options.default_output(model),
-        force=force,
-        arch=arch,
-        labels=labels,
-        max_samples=max_samples,
-        input_size=options.image_size(input_size),
-        mean=options.numbers(mean, "--mean"),
-        std=options.numbers(std, "--std"),
-        value_range=options.pair(value_range, "--range"),
-        device=device,
-        seed=seed,
-        defense=defense,
-        evidence=evidence,
-        method=method,
-        when=when,
-    )
-    with StageProgress() as progress:
-        result = run(request, listen=progress)
-    show(
-        result.report,
-        output_format,
-        render,
-        formats=FORMATS,
-        written=result.written,
-    )
-    if result.state_dict is None:
-        if request.output is not None and request.output.exists():
-            typer.echo(f"{request.output} is of an earlier run, not of this.", err=True)
-        raise typer.Exit(ExitCode.POLICY)
-    broken = list(violations(result.report, policy))
-    for what in broken:
-        typer.echo(f"Policy: {plain(what)}.", err=True)
-    if broken:
+    report, output = result.report, request.output
+    show(report, output_format, render, formats=FORMATS, written=result.written)
+    is_failed = result.state_dict is None
+    if is_failed and output is not None and output.exists():
+        typer.echo(f"{output} is of an earlier run, not of this.", err=True)
+    broken = [] if is_failed else list(violations(report, policy))
+    if for_ci:
+        ci.tell(report, broken)
+    else:
+        for what in broken:
+            typer.echo(f"Policy: {plain(what)}.", err=True)
+    if is_failed or broken:
         raise typer.Exit(ExitCode.POLICY)

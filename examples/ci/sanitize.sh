@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Sanitize a model in a CI job; leave its report as a page and as SARIF.
+#
+#   RNP_MODEL=model.pt RNP_CLEAN_DIR=data/ bash sanitize.sh
+#
+# RNP_OUTPUT   where the sanitized model goes (sanitized.safetensors)
+# RNP_REPORTS  folder of report.html and report.sarif (rnp-reports)
+# RNP_FAIL_ON  rules of --fail-on, one a line: backdoor, accuracy=2, residual=10
+# RNP_ARGUMENTS  further options of rnp sanitize, one word a line
+#
+# Ends with the exit code of rnp sanitize: 0 fine, 1 policy failed, 2 error, 3 refused.
+set -euo pipefail
+
+output=${RNP_OUTPUT:-sanitized.safetensors}
+reports=${RNP_REPORTS:-rnp-reports}
+options=(--clean-dir "$RNP_CLEAN_DIR" --output "$output" --force --ci)
+while IFS= read -r rule; do
+  [ -z "$rule" ] || options+=(--fail-on "$rule")
+done <<<"${RNP_FAIL_ON:-}"
+while IFS= read -r word; do
+  [ -z "$word" ] || options+=("$word")
+done <<<"${RNP_ARGUMENTS:-}"
+
+report=${output%.*}
+report=${report%.sanitized}.report.json
+rm -f -- "$report" # of an earlier run
+code=0
+rnp sanitize "$RNP_MODEL" "${options[@]}" || code=$?
+if [ -e "$report" ]; then
+  mkdir -p "$reports"
+  rnp inspect "$report" -o "$reports/report.html" --force
+  rnp inspect "$report" -o "$reports/report.sarif" --force
+fi
+exit "$code"

@@ -1,0 +1,68 @@
+"""What a job in continuous integration shows: plain lines, annotations, a summary."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rnp_cli.errors import RnpError
+
+if TYPE_CHECKING:
+    from rnp_cli.report.sanitization import Report
+
+_LEVELS = {"good": "notice", "doubtful": "warning", "bad": "error"}
+
+
+@contextmanager
+def job(*, is_one: bool) -> Iterator[None]:
+    """Print without colors and movement; annotate an error that ends the block.
+
+    Nothing changes where this is no job.
+    """
+    if not is_one:
+        yield
+        return
+    os.environ["TERM"] = "dumb"  # for Rich: neither colors nor spinners
+    os.environ.pop("FORCE_COLOR", None)
+    try:
+        yield
+    except RnpError as error:
+        _annotate("error", "rnp", error.message)
+        raise
+
+
+def tell(report: Report, broken: Iterable[str]) -> None:
+    """Annotate the outcome and broken rules; add the report to the job's summary.
+
+    The summary is GitHub's, where $GITHUB_STEP_SUMMARY names a file.
+    """
+    from rnp_cli.report import words
+    from rnp_cli.report.markdown import markdown
+
+    if report.verdict.level != "none" or words.tone(report) == "bad":
+        title = f"{report.model.file}: {words.title(report)}"
+        _annotate(_LEVELS[words.tone(report)], title, words.said(report))
+    for what in broken:
+        _annotate("error", "Policy", what)
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if summary:
+        with Path(summary).open("a", encoding="utf-8") as file:
+            file.write(markdown(report))
+
+
+def _annotate(level: str, title: str, message: str) -> None:
+    """Write a workflow command of GitHub's, or a plain line elsewhere."""
+    from rnp_cli.report.plain import plain
+
+    title, message = plain(title), plain(message)
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for read, written in (("%", "%25"), (":", "%3A"), (",", "%2C")):
+            title = title.replace(read, written)
+        message = message.replace("%", "%25")
+        sys.stderr.write(f"::{level} title={title}::{message}\n")
+    else:
+        sys.stderr.write(f"{level}: {title}: {message}\n")
