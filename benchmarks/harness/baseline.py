@@ -1,4 +1,9 @@
-"""A baseline as a method: from a loaded model to a loaded model."""
+"""A baseline as a method: from a loaded model to a loaded model.
+
+On the CPU it computes its convolutions in bfloat16 and channels-last, which takes a
+third of the time; weights, masks and statistics stay in float32, and what it gives is
+measured in float32.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,7 @@ import time
 
 import torch
 from baselines import Baseline
+from torch import Tensor
 
 from harness.method import Attempt, Task
 from rnp_cli.defense.score import logits_of
@@ -15,12 +21,19 @@ from rnp_cli.errors import DefenseFailed
 def attempt_baseline(baseline: Baseline, task: Task) -> Attempt:
     """Run a baseline on the loaded model; one that ends in NaN has failed."""
     device = torch.device(task.device)
-    model = task.subject.network().to(device)
+    model = task.subject.network().to(device).to(memory_format=torch.channels_last)
+    model.register_forward_hook(_in_float32)
     torch.manual_seed(task.seed)  # dropout draws from the global generator
     start = time.perf_counter()
     try:
         samples = task.samples.to(device)
-        defended = baseline(model, samples, seed=task.seed)
+        with torch.autocast(
+            device.type,
+            torch.bfloat16,
+            enabled=device.type == "cpu",
+            cache_enabled=False,  # or else weights stay as they were at the first step
+        ):
+            defended = baseline(model, samples, seed=task.seed)
         if not bool(torch.isfinite(logits_of(defended, samples.images)).all()):
             raise DefenseFailed("The model ended in NaN.")
     except DefenseFailed as error:
@@ -28,3 +41,7 @@ def attempt_baseline(baseline: Baseline, task: Task) -> Attempt:
         return Attempt(outcome=error.message, model=None, seconds=seconds)
     seconds = time.perf_counter() - start
     return Attempt(outcome="done", model=defended, seconds=seconds)
+
+
+def _in_float32(_model: object, _inputs: object, logits: Tensor) -> Tensor:
+    return logits.float()
