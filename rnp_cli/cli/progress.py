@@ -49,6 +49,7 @@ class StageProgress:
             disable=not self._console.is_interactive,
         )
         self._task: TaskID | None = None
+        self._is_repaired = False
 
     def __enter__(self) -> StageProgress:
         self._progress.start()
@@ -67,7 +68,7 @@ class StageProgress:
         match event:
             case StageStarted(stage=stage, total=total):
                 self._task = self._progress.add_task(
-                    WORDS[stage], total=total, accuracy=""
+                    self._named(stage), total=total, accuracy=""
                 )
             case StepDone(step=step, clean_accuracy=accuracy) if self._task is not None:
                 known = "" if accuracy is None else f"clean accuracy {accuracy:6.1%}"
@@ -76,8 +77,12 @@ class StageProgress:
                 if self._task is not None:
                     self._progress.remove_task(self._task)
                 self._task = None
-                self._console.print(_line(stage, summary), soft_wrap=True)
+                name = f"{self._named(stage)}: "
+                line = Text.assemble(("✓ ", "green"), (name, "bold"), summary)
+                self._console.print(line, soft_wrap=True)
+                self._is_repaired |= stage == "repair"
 
-
-def _line(stage: str, summary: str) -> Text:
-    return Text.assemble(("✓ ", "green"), (f"{WORDS[stage]}: ", "bold"), summary)
+    def _named(self, stage: str) -> str:
+        if stage == "unlearn" and self._is_repaired:
+            return "Look again: unlearn what was repaired"
+        return WORDS[stage]

@@ -130,7 +130,9 @@ def facts(report: Report) -> list[Fact]:
         ("Verdict before", evidence(report.verdict, report)),
     ]
     if report.verdict_after is not None:
-        rows.append(("Verdict after", evidence(report.verdict_after, report)))
+        after = evidence(report.verdict_after, report)
+        asleep = ", from unlearning alone" if "asleep" in report.left else ""
+        rows.append(("Verdict after", after + asleep))
     rows.append(("Accuracy before", interval(report.accuracy_before)))
     if report.outcome != "unchanged":
         rows.append(("Accuracy after", interval(report.accuracy_after)))

@@ -82,6 +82,7 @@ def test_a_backdoor_that_sleeps_is_told(
     )
 
     assert "unlearning still wakes it" in said(report, rendered)
+    assert ", from unlearning alone" in unframed(rendered(render(report)))
 
 
 def test_a_model_without_evidence(
