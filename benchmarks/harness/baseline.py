@@ -21,7 +21,9 @@ from rnp_cli.errors import DefenseFailed
 def attempt_baseline(baseline: Baseline, task: Task) -> Attempt:
     """Run a baseline on the loaded model; one that ends in NaN has failed."""
     device = torch.device(task.device)
-    model = task.subject.network().to(device).to(memory_format=torch.channels_last)
+    model = (
+        task.subject.network().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    )
     model.register_forward_hook(_in_float32)
     torch.manual_seed(task.seed)  # dropout draws from the global generator
     start = time.perf_counter()
