@@ -103,10 +103,7 @@ def filter_images(
         arch=arch,
         labels=labels,
         max_samples=max_samples,
-        input_size=options.image_size(input_size),
-        mean=options.numbers(mean, "--mean"),
-        std=options.numbers(std, "--std"),
-        value_range=options.pair(value_range, "--range"),
+        **options.feeding(input_size, value_range, mean, std),
         device=device,
         seed=seed,
     )

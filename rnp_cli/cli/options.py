@@ -77,6 +77,18 @@ def image_size(text: str | None) -> tuple[int, int] | None:
     return int(parts[0]), int(parts[-1])
 
 
+def feeding(
+    input_size: str | None, value_range: str | None, mean: str | None, std: str | None
+) -> dict[str, Any]:
+    """Parse what says how images are fed, as the fields of a request."""
+    return {
+        "input_size": image_size(input_size),
+        "value_range": pair(value_range, "--range"),
+        "mean": numbers(mean, "--mean"),
+        "std": numbers(std, "--std"),
+    }
+
+
 def policy(rules: Sequence[str]) -> Policy:
     """Parse ``backdoor``, ``accuracy=2`` and ``residual=10``."""
     from pydantic import ValidationError
