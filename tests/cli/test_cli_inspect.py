@@ -110,3 +110,18 @@ def test_an_ending_that_names_no_format_is_refused(rnp: Any, sanitized: Any) -> 
 
     assert (run.code, run.out) == (2, "")
     assert ".html" in run.err
+
+
+def test_two_reports_are_shown_side_by_side(rnp: Any, sanitized: Any) -> None:
+    run = rnp("inspect", sanitized.report, sanitized.model)
+
+    assert (run.code, run.err) == (0, "")
+    assert "Two runs" in run.out
+    assert "in the first only" in run.out
+
+
+def test_a_comparison_is_a_table_only(rnp: Any, sanitized: Any) -> None:
+    run = rnp("inspect", sanitized.report, sanitized.report, "--format", "json")
+
+    assert (run.code, run.out) == (2, "")
+    assert "as a table" in run.err
