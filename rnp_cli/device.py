@@ -54,8 +54,9 @@ def has_quick_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies in bfloat16 faster than in float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    on_cpu = torch.cpu.get_capabilities()
-    return device.type == "cpu" and bool(on_cpu.get("avx512_bf16"))
+    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
+        return False  # older releases of torch cannot tell
+    return bool(torch.cpu.get_capabilities().get("avx512_bf16"))
 
 
 def is_small(model: nn.Module, image: Tensor) -> bool:

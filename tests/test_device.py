@@ -3,7 +3,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rnp_cli.device import choose_device, describe, reproducible
+from rnp_cli.device import (
+    choose_device,
+    describe,
+    has_quick_bfloat16,
+    reproducible,
+)
 from rnp_cli.errors import UsageError
 
 
@@ -11,6 +16,15 @@ def test_auto_is_a_device_that_works() -> None:
     device = choose_device("auto")
 
     assert torch.ones(2, device=device).sum().item() == 2
+
+
+def test_a_torch_that_cannot_tell_is_not_hurried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+
+    assert not has_quick_bfloat16(torch.device("cpu"))
+    assert not has_quick_bfloat16(torch.device("mps"))
 
 
 @pytest.mark.parametrize("name", ["cpu", "cpu:0"])
