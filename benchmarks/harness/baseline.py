@@ -2,7 +2,9 @@
 
 On the CPU it computes its convolutions in bfloat16 and channels-last, which takes a
 third of the time; weights, masks and statistics stay in float32, and what it gives is
-measured in float32.
+measured in float32. Beside float32, on eight models of the zoo with one seed,
+fine-tuning, fine-pruning and NAD end within half a point of CA and ASR. ANP, whose
+masks hang on each step, moves by up to three points of CA and forty of ASR, either way.
 """
 
 from __future__ import annotations
