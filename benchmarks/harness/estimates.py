@@ -48,12 +48,6 @@ def estimate_of(run: Run) -> Estimate | None:
         return None
     assert result.after is not None
     report = Report.model_validate_json(file.read_text())
-    estimated = None
-    if report.tried:
-        estimated = (
-            max(trigger.success_before for trigger in report.tried),
-            max(trigger.success_after for trigger in report.tried),
-        )
     return Estimate(
         subject=result.subject,
         attack=result.attack,
@@ -68,5 +62,5 @@ def estimate_of(run: Run) -> Estimate | None:
         p_value=report.verdict.p_value,
         before=result.before,
         after=result.after,
-        estimated=estimated,
+        estimated=report.success,
     )

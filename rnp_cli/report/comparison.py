@@ -37,13 +37,11 @@ def _rows(first: Report, second: Report) -> Iterator[tuple[str, str, str]]:
 def _facts(report: Report) -> Iterator[Fact]:
     yield "Outcome", words.title(report)
     yield from words.facts(report)
-    if report.tried:
-        before = max(trigger.success_before for trigger in report.tried)
-        after = max(trigger.success_after for trigger in report.tried)
+    if report.success is not None:
+        before, after = report.success
         yield "Estimated success", f"{before:.0%} before, {after:.0%} after"
     yield "Channels pruned", f"{len(report.pruned)} of {report.model.channels}"
-    rounds = 0 if report.repair is None else len(report.repair.rounds)
-    yield "Rounds of repair", str(rounds)
+    yield "Rounds of repair", str(report.rounds)
     yield "Model's SHA-256", report.model.sha256
     yield "Seed, device", f"{report.seed}, {report.device}"
     yield "rnp, torch", f"{report.tool_version}, {report.torch_version}"

@@ -85,11 +85,12 @@ def _headlines(report: Report) -> Iterator[Headline]:
         accuracy, before = report.accuracy_after, f"{accuracy.value:.1%}"
     now = f"{accuracy.value:.1%}"
     yield Headline("Clean accuracy", before, now, f"now {interval(accuracy)}")
-    if report.tried:
+    if report.success is not None:
+        first, last = report.success
         yield Headline(
             "Estimated attack success",
-            f"{max(trigger.success_before for trigger in report.tried):.0%}",
-            f"{max(trigger.success_after for trigger in report.tried):.0%}",
+            f"{first:.0%}",
+            f"{last:.0%}",
             "rate of the best recovered trigger; the attacker's own may do better",
         )
     else:
@@ -107,4 +108,4 @@ def _headlines(report: Report) -> Iterator[Headline]:
     else:
         left = "nothing" if repair.is_exhausted else "more"
         note = f"{left} was left to recover at the end"
-        yield Headline("Rounds of repair", None, str(len(repair.rounds)), note)
+        yield Headline("Rounds of repair", None, str(report.rounds), note)

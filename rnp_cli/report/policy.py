@@ -34,7 +34,7 @@ def violations(report: Report, policy: Policy) -> Iterator[str]:
             f"{lost:.1f} points of clean accuracy on the holdout are lost, "
             f"{policy.accuracy:g} are allowed"
         )
-    residual = 100 * max((t.success_after for t in report.tried), default=0.0)
+    residual = 0.0 if report.success is None else 100 * report.success[1]
     if policy.residual is not None and residual > policy.residual + 1e-9:
         yield (
             f"a recovered trigger still turns an estimated {residual:.0f} % of the "

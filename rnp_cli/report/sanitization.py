@@ -150,6 +150,21 @@ class Report(Part):
         """The channels that were cut."""
         return () if self.pruning is None else self.pruning.pruned
 
+    @property
+    def rounds(self) -> int:
+        """How many rounds of repair there were."""
+        return 0 if self.repair is None else len(self.repair.rounds)
+
+    @property
+    def success(self) -> tuple[float, float] | None:
+        """Estimated ASR of the best of the tried triggers, before and after."""
+        if not self.tried:
+            return None
+        return (
+            max(trigger.success_before for trigger in self.tried),
+            max(trigger.success_after for trigger in self.tried),
+        )
+
     def digest(self) -> str:
         """SHA-256 over everything but ``run``, as canonical JSON."""
         content = self.model_dump(mode="json", exclude={"run"})

@@ -75,8 +75,7 @@ def _pruned(report: Report) -> str:
 
 
 def _rounds(report: Report) -> str:
-    count = 0 if report.repair is None else len(report.repair.rounds)
-    return f"{count} round{'s' if count != 1 else ''}"
+    return f"{report.rounds} round{'s' if report.rounds != 1 else ''}"
 
 
 def _left(report: Report) -> str:
@@ -89,7 +88,7 @@ def _left(report: Report) -> str:
             f"after {_rounds(report)} of repair."
         )
     if "success" in report.left:
-        most = max((trigger.success_after for trigger in report.tried), default=1.0)
+        most = 1.0 if report.success is None else report.success[1]
         parts.append(f"A trigger recovered first still turns {most:.0%} of the images.")
     if "accuracy" in report.left:
         parts.append(f"The repair cost too much: clean accuracy {_change(report)}.")

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_nets import CORNERS, corners
-from torch import Tensor, nn
+from tiny_nets import CORNERS, Corners, corners
+from torch import Tensor
 
 from rnp_cli.defense.samples import SplitSamples
 from rnp_cli.evidence.closing import ClosingConfig, Remaining, still_speaks
@@ -28,27 +28,6 @@ NOTHING: dict[Family, Change] = {
     "addition": Addition(torch.zeros(1, 8, 8)),
     "warp": Warp(torch.zeros(8, 8, 2)),
 }
-
-
-class Corners(nn.Module):
-    """Tells which quarter is bright; a dark pixel beside a bright one is a trigger.
-
-    It leads to the class ``target``, or moves every class on to the next.
-    """
-
-    def __init__(self, *, target: int | None = None, moves: bool = False) -> None:
-        super().__init__()
-        self._target, self._moves = target, moves
-
-    def forward(self, images: Tensor) -> Tensor:
-        logits = 10 * nn.functional.avg_pool2d(images, 4).flatten(1)
-        step = images[:, 0, 1, 6] - images[:, 0, 1, 5]
-        lit = 4 * nn.functional.softplus(10 * (step - 0.4))[:, None]
-        if self._target is not None:
-            logits = logits + lit * torch.eye(CORNERS)[self._target]
-        if self._moves:
-            logits = logits + lit * logits.softmax(1).roll(1, dims=1)
-        return logits
 
 
 class Without(Corners):

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny_nets import CORNERS, corners
-from torch import Tensor, nn
+from tiny_nets import CORNERS, LEFT, RIGHT, ROW, Corners, corners
+from torch import nn
 
 from rnp_cli.defense.samples import SplitSamples
 from rnp_cli.evidence.inversion import (
@@ -14,29 +14,7 @@ from rnp_cli.evidence.inversion import (
 )
 from rnp_cli.evidence.triggers.overlay import Overlay
 
-ROW, LEFT, RIGHT = 1, 5, 6  # where the backdoors below look
 QUICK = InversionConfig(steps=100)
-
-
-class Corners(nn.Module):
-    """Tells which quarter is bright; a dark pixel beside a bright one is a trigger.
-
-    It leads to the class ``target``, or moves every class on to the next.
-    """
-
-    def __init__(self, *, target: int | None = None, moves: bool = False) -> None:
-        super().__init__()
-        self._target, self._moves = target, moves
-
-    def forward(self, images: Tensor) -> Tensor:
-        logits = 10 * nn.functional.avg_pool2d(images, 4).flatten(1)
-        step = images[:, 0, ROW, RIGHT] - images[:, 0, ROW, LEFT]
-        lit = 4 * nn.functional.softplus(10 * (step - 0.4))[:, None]
-        if self._target is not None:
-            logits = logits + lit * torch.eye(CORNERS)[self._target]
-        if self._moves:
-            logits = logits + lit * logits.softmax(1).roll(1, dims=1)
-        return logits
 
 
 @pytest.fixture(scope="module")
