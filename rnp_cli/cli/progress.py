@@ -24,8 +24,10 @@ WORDS = {
     "unlearn": "Unlearn the clean skill",
     "invert": "Recover triggers",
     "recover": "Recover channel masks",
+    "adversarial": "Fit the masks against an adversary",
     "prune": "Choose what to prune",
     "repair": "Repair against recovered triggers",
+    "distill": "Distill the pruned model into the original",
     "score": "Score the suspects",
 }
 
@@ -49,7 +51,7 @@ class StageProgress:
             disable=not self._console.is_interactive,
         )
         self._task: TaskID | None = None
-        self._is_repaired = False
+        self._is_changed = False
 
     def __enter__(self) -> StageProgress:
         self._progress.start()
@@ -80,9 +82,9 @@ class StageProgress:
                 name = f"{self._named(stage)}: "
                 line = Text.assemble(("✓ ", "green"), (name, "bold"), summary)
                 self._console.print(line, soft_wrap=True)
-                self._is_repaired |= stage == "repair"
+                self._is_changed |= stage == "prune"
 
     def _named(self, stage: str) -> str:
-        if stage == "unlearn" and self._is_repaired:
-            return "Look again: unlearn what was repaired"
+        if stage == "unlearn" and self._is_changed:
+            return "Look again: unlearn the sanitized model"
         return WORDS[stage]

@@ -68,12 +68,14 @@ def sanitize(
         ),
     ] = "evidence",
     method: Annotated[
-        Literal["rnp", "rnp+repair"],
+        Literal["rnp", "rnp+repair", "anp", "nad"],
         typer.Option(
             rich_help_panel=METHOD,
             help="rnp: prune as far as --max-accuracy-drop goes, as the paper does. "
             "rnp+repair: prune no more than takes the recovered triggers away, repair "
-            "what is left, and look again.",
+            "what is left, and look again. anp: prune by adversarial masks that begin "
+            "where recovery left them. nad: distill the pruned model's attention into "
+            "the original. Both look again, too.",
         ),
     ] = "rnp+repair",
     config: Config = None,

@@ -14,8 +14,10 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
+from rnp_cli.defense.adversarial import AdversarialConfig, adversarial_masks
 from rnp_cli.defense.augment import Augmentation, bearable_augmentation
 from rnp_cli.defense.channels import ChannelLayer, find_channel_layers
+from rnp_cli.defense.distill import DistillConfig
 from rnp_cli.defense.prune import prune, zero_rows, zeroed_rows
 from rnp_cli.defense.rank import RankedChannel, rank, weight_change
 from rnp_cli.defense.recover import ChannelMasks, RecoverConfig, recover
@@ -45,6 +47,8 @@ class DefenseConfig(BaseModel):
     recover: RecoverConfig = RecoverConfig()
     threshold: ThresholdConfig = ThresholdConfig()
     repair: RepairConfig = RepairConfig()
+    adversarial: AdversarialConfig = AdversarialConfig()
+    distill: DistillConfig = DistillConfig()
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +77,7 @@ def defend(
     augmentation: Augmentation | None = None,
     unlearned: Unlearned | None = None,
     success_of: Callable[[nn.Module], float] | None = None,
+    is_adversarial: bool = False,
     seed: int,
     listen: Listener = ignore,
 ) -> Defended:
@@ -81,7 +86,8 @@ def defend(
     model: images (batch, channel, height, width) in [0, 1] to logits (batch, class).
     augmentation, unlearned: where they are known already. success_of: the share of
     clean samples that recovered triggers turn on a model; where it is given, no more is
-    pruned than it takes to bring that down.
+    pruned than it takes to bring that down. is_adversarial: the recovered masks are
+    fitted to ``model`` under the worst push, before channels are ranked by them.
     Raises DefenseFailed when a stage cannot do its work.
     """
     device = samples.fit.images.device
@@ -112,6 +118,16 @@ def defend(
             seed=seed,
             listen=listen,
         )
+        if is_adversarial:
+            masks = adversarial_masks(
+                model,
+                masks,
+                samples,
+                config.adversarial,
+                augmentation=augmentation,
+                seed=seed,
+                listen=listen,
+            )
     ranked = rank(masks, weight_change(model, unlearned.model, layers))
     threshold = _choose(
         model, layers, ranked, samples, config.threshold, success_of, listen

@@ -10,6 +10,7 @@ from torch import nn
 from rnp_cli._version import __version__
 from rnp_cli.defense.augment import Augmentation
 from rnp_cli.defense.channels import has_batchnorm
+from rnp_cli.defense.distill import Distilled
 from rnp_cli.defense.rank import RankedChannel
 from rnp_cli.defense.repair import Repaired
 from rnp_cli.defense.rnp import Defended
@@ -61,6 +62,7 @@ def make_report(
         torch_version=torch.__version__,
         device=describe(parts.fit.images.device),
         seed=request.seed,
+        method=request.method,
         outcome=removal.outcome,
         verdict=verdict_info(evidence.verdict),
         verdict_after=None if after is None else verdict_info(after.verdict),
@@ -87,7 +89,8 @@ def make_report(
         pruning=None
         if removal.defended is None
         else _pruning(opened, removal.defended),
-        repair=None if removal.repaired is None else _repair(removal.repaired),
+        repair=_repair(removal.mended),
+        distillation=_distillation(removal.mended),
         output=None,
         not_checked=tuple(_not_checked(request, opened, evidence, removal)),
         settings={
@@ -154,16 +157,26 @@ def _ranked(
     )
 
 
-def _repair(repaired: Repaired) -> sanitization.RepairInfo:
+def _repair(mended: Repaired | Distilled | None) -> sanitization.RepairInfo | None:
+    if not isinstance(mended, Repaired):
+        return None
     return sanitization.RepairInfo(
         rounds=tuple(
             sanitization.RepairRound(
                 triggers=done.triggers, clean_accuracy=done.clean_accuracy
             )
-            for done in repaired.rounds
+            for done in mended.rounds
         ),
-        is_exhausted=repaired.is_exhausted,
+        is_exhausted=mended.is_exhausted,
     )
+
+
+def _distillation(
+    mended: Repaired | Distilled | None,
+) -> sanitization.DistillationInfo | None:
+    if not isinstance(mended, Distilled):
+        return None
+    return sanitization.DistillationInfo(history=mended.history)
 
 
 def _not_checked(

@@ -2,7 +2,8 @@
 
 Channels are pruned where that alone takes the recovered triggers away within the
 accuracy budget. What is left is repaired, until inversion finds nothing that reaches
-the suspected class more easily than the others. Then both witnesses are heard again.
+the suspected class more easily than the others; other methods mend it otherwise, or
+not at all. Then both witnesses are heard again.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from functools import partial
 from torch import nn
 
 from rnp_cli.defense.augment import Augmentation
+from rnp_cli.defense.distill import Distilled, distill
 from rnp_cli.defense.prune import zeroed_rows
 from rnp_cli.defense.repair import Repaired, repair
 from rnp_cli.defense.rnp import Defended, DefenseConfig, defend
@@ -29,6 +31,7 @@ from rnp_cli.evidence.closing import (
 )
 from rnp_cli.evidence.inversion import RecoveredTrigger, estimated_success
 from rnp_cli.evidence.look import Evidence, EvidenceConfig, look_again
+from rnp_cli.pipeline.request import Method
 from rnp_cli.report.sanitization import Left, Outcome
 
 
@@ -36,15 +39,16 @@ from rnp_cli.report.sanitization import Left, Outcome
 class Removal:
     """What was done to the model, and what is left. model: the sanitized network.
 
-    defended: None where nothing could be pruned. first: the triggers that were to be
-    taken away; newest: what is left of them; none of either where nothing was sought.
-    evidence_after: None where the model was not looked at again. left: of the evidence.
+    defended: None where nothing could be pruned. mended: how weights moved, if they
+    did. first: the triggers that were to be taken away; newest: what is left of them;
+    none of either where nothing was sought. evidence_after: None where the model was
+    not looked at again. left: of the evidence.
     """
 
     outcome: Outcome
     model: nn.Module
     defended: Defended | None = None
-    repaired: Repaired | None = None
+    mended: Repaired | Distilled | None = None
     first: tuple[RecoveredTrigger, ...] = ()
     newest: tuple[RecoveredTrigger, ...] = ()
     evidence_after: Evidence | None = None
@@ -75,8 +79,11 @@ class Escalation:
         outcome: Outcome = "pruned" if defended.pruned else "no-safe-threshold"
         return Removal(outcome, defended.model, defended)
 
-    def remove(self) -> Removal:
-        """Prune, repair what that leaves, and look again."""
+    def remove(self, method: Method = "rnp+repair") -> Removal:
+        """Prune, mend what that leaves as ``method`` does, and look again.
+
+        Raises DefenseFailed when a stage cannot do its work.
+        """
         remaining = Remaining(
             self.evidence.triggers,
             self.evidence.verdict.target,
@@ -87,25 +94,19 @@ class Escalation:
         )
         defended = None
         if isinstance(self.evidence.unlearned, Unlearned) and self.evidence.layers:
-            defended = self._defend(self.evidence.unlearned, remaining.first[:1])
+            is_repaired = method == "rnp+repair"  # or else pruning has to suffice
+            defended = self._defend(
+                self.evidence.unlearned,
+                remaining.first[:1] if is_repaired else (),
+                is_adversarial=method == "anp",
+            )
+        mended = self._mend(method, defended, remaining)
         pruned = self.model if defended is None else defended.model
-        rows = {}
-        if defended is not None:
-            channels = [r.channel for r in defended.pruned]
-            rows = zeroed_rows(defended.layers, channels)
-        repaired = repair(
-            pruned,
-            self.model,
-            self.samples,
-            remaining,
-            self.defense.repair,
-            augmentation=self.augmentation,
-            pruned=rows,
-            seed=self.seed,
-            listen=self.listen,
-        )
+        model = pruned if mended is None else mended.model
+        if not isinstance(mended, Repaired):
+            remaining.recover(model, number=1)
         after = look_again(
-            repaired.model,
+            model,
             self.evidence,
             remaining.smallest(),
             self.samples,
@@ -115,16 +116,51 @@ class Escalation:
             seed=self.seed,
             listen=self.listen,
         )
-        left = tuple(self.what_is_left(repaired.model, remaining, after))
+        left = tuple(self.what_is_left(model, remaining, after))
         return Removal(
-            "not-safe" if {*left} - {"asleep"} else _outcome(defended, repaired),
-            repaired.model,
+            "not-safe" if {*left} - {"asleep"} else _outcome(defended, mended),
+            model,
             defended,
-            repaired,
+            mended,
             remaining.first,
             remaining.smallest(),
             after,
             left,
+        )
+
+    def _mend(
+        self, method: Method, defended: Defended | None, remaining: Remaining
+    ) -> Repaired | Distilled | None:
+        """Move the weights, as far as the method does that at all."""
+        if method == "rnp+repair":
+            return self._repair(defended, remaining)
+        if method != "nad" or defended is None or not defended.pruned:
+            return None
+        return distill(
+            self.model,
+            defended.model,
+            self.samples,
+            self.defense.distill,
+            augmentation=self.augmentation,
+            seed=self.seed,
+            listen=self.listen,
+        )
+
+    def _repair(self, defended: Defended | None, remaining: Remaining) -> Repaired:
+        rows = {}
+        if defended is not None:
+            channels = [r.channel for r in defended.pruned]
+            rows = zeroed_rows(defended.layers, channels)
+        return repair(
+            self.model if defended is None else defended.model,
+            self.model,
+            self.samples,
+            remaining,
+            self.defense.repair,
+            augmentation=self.augmentation,
+            pruned=rows,
+            seed=self.seed,
+            listen=self.listen,
         )
 
     def what_is_left(
@@ -158,7 +194,11 @@ class Escalation:
         return success > self.looking.closing.success_left
 
     def _defend(
-        self, unlearned: Unlearned, triggers: tuple[RecoveredTrigger, ...]
+        self,
+        unlearned: Unlearned,
+        triggers: tuple[RecoveredTrigger, ...],
+        *,
+        is_adversarial: bool = False,
     ) -> Defended:
         success = partial(_success, triggers=triggers, samples=self.samples)
         return defend(
@@ -168,6 +208,7 @@ class Escalation:
             augmentation=self.augmentation,
             unlearned=unlearned,
             success_of=success if triggers else None,
+            is_adversarial=is_adversarial,
             seed=self.seed,
             listen=self.listen,
         )
@@ -182,8 +223,10 @@ def _success(
     )
 
 
-def _outcome(defended: Defended | None, repaired: Repaired) -> Outcome:
-    if repaired.rounds:
+def _outcome(defended: Defended | None, mended: Repaired | Distilled | None) -> Outcome:
+    if isinstance(mended, Distilled):
+        return "distilled"
+    if mended is not None and mended.rounds:
         return "repaired"
     has_pruned = defended is not None and bool(defended.pruned)
     return "pruned" if has_pruned else "not-safe"

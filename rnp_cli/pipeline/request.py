@@ -13,7 +13,7 @@ from rnp_cli.defense.rnp import DefenseConfig
 from rnp_cli.errors import UsageError
 from rnp_cli.evidence.look import EvidenceConfig
 
-Method = Literal["rnp", "rnp+repair"]
+Method = Literal["rnp", "rnp+repair", "anp", "nad"]
 OUTPUT_SUFFIXES = (".safetensors", ".onnx")
 
 
@@ -59,7 +59,9 @@ class SanitizeRequest(ModelRequest):
     """What to sanitize, by which method, and where to write it.
 
     method: "rnp" prunes, as far as the accuracy budget goes; "rnp+repair" prunes no
-    more than takes the recovered triggers away, repairs what is left, and looks again.
+    more than takes the recovered triggers away, repairs what is left, and looks again;
+    "anp" prunes by adversarial masks that begin at the recovered ones, and looks again;
+    "nad" distils the pruned model into the original, and looks again.
     when: only on evidence of a backdoor, or always; without evidence only pruning is
     known.
 

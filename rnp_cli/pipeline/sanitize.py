@@ -109,8 +109,8 @@ def _remove(escalation: Escalation, request: SanitizeRequest) -> Removal:
     is_suspect = escalation.evidence.verdict.level != "none"
     if not is_suspect and request.when == "evidence":
         return Removal("unchanged", escalation.model)
-    if is_suspect and request.method == "rnp+repair":
-        return escalation.remove()
+    if is_suspect and request.method != "rnp":
+        return escalation.remove(request.method)
     return escalation.prune_within_budget()
 
 

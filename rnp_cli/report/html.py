@@ -104,7 +104,8 @@ def _headlines(report: Report) -> Iterator[Headline]:
     )
     repair = report.repair
     if repair is None:
-        yield Headline("Rounds of repair", None, "0", "not repaired")
+        note = "not repaired" if report.distillation is None else "distilled instead"
+        yield Headline("Rounds of repair", None, "0", note)
     else:
         left = "nothing" if repair.is_exhausted else "more"
         note = f"{left} was left to recover at the end"

@@ -25,7 +25,9 @@ from rnp_cli.report.schema import (
     UnlearnInfo,
 )
 
-Outcome = Literal["unchanged", "pruned", "repaired", "not-safe", "no-safe-threshold"]
+Outcome = Literal[
+    "unchanged", "pruned", "repaired", "distilled", "not-safe", "no-safe-threshold"
+]
 
 Left = Literal["triggers", "success", "mistakes", "unheard", "accuracy", "asleep"]
 
@@ -79,6 +81,14 @@ class RepairInfo(Part):
     is_exhausted: bool
 
 
+class DistillationInfo(Part):
+    """How the original learned where the pruned model looks."""
+
+    history: tuple[float, ...] = Field(
+        description="clean accuracy on the holdout per epoch"
+    )
+
+
 class TriedTrigger(Part):
     """A trigger of the suspected class, on the model as it came and as it is written.
 
@@ -108,6 +118,7 @@ class Report(Part):
     torch_version: str
     device: str
     seed: int
+    method: str = Field(default="rnp+repair", description="as asked for")
     outcome: Outcome
     verdict: VerdictInfo
     verdict_after: VerdictInfo | None = Field(
@@ -140,6 +151,7 @@ class Report(Part):
     )
     pruning: PruningInfo | None
     repair: RepairInfo | None
+    distillation: DistillationInfo | None = None
     output: OutputInfo | None
     not_checked: tuple[str, ...]
     settings: dict[str, dict[str, float | int] | float]
@@ -147,8 +159,13 @@ class Report(Part):
 
     @property
     def pruned(self) -> tuple[RankedChannel, ...]:
-        """The channels that were cut."""
-        return () if self.pruning is None else self.pruning.pruned
+        """The channels that were cut in the sanitized model.
+
+        Those of a teacher, which the sanitized model only learned from, are not.
+        """
+        if self.pruning is None or self.distillation is not None:
+            return ()
+        return self.pruning.pruned
 
     @property
     def rounds(self) -> int:

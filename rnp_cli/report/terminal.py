@@ -23,7 +23,7 @@ def render(report: Report) -> RenderableType:
     if report.tried:
         parts.append(_tried(report))
     if report.pruning is not None:
-        parts.append(_channels(report.pruning))
+        parts.append(_channels(report, report.pruning))
     return Group(
         _outcome(report),
         *(Padding(part, (0, 0, 1, 1)) for part in parts),
@@ -51,10 +51,12 @@ def _tried(report: Report) -> Group:
     return Group(table, Text(words.TRIED_NOTE, style="dim"))
 
 
-def _channels(pruning: PruningInfo) -> Group:
+def _channels(report: Report, pruning: PruningInfo) -> Group:
     rows = pruning.pruned or pruning.next_in_rank
     table = list_table(
         "Pruned channels"
+        if report.pruned
+        else "Channels pruned in the teacher"
         if pruning.pruned
         else "Most suspicious channels (none pruned)"
     )

@@ -15,13 +15,10 @@ _TITLES: dict[Outcome, str] = {
     "unchanged": "No evidence of a backdoor: nothing was changed",
     "pruned": "Pruned",
     "repaired": "Repaired",
+    "distilled": "Distilled",
     "not-safe": "Could not be made safe",
     "no-safe-threshold": "No safe threshold",
 }
-_REJECT = (
-    "No model was written. Give more clean samples, another --seed, or reject the "
-    "model."
-)
 TRIED_NOTE = (
     "Turns: the share of held-out clean images that the trigger turns, the "
     "estimated attack success rate. Smallest after: what is needed now."
@@ -64,10 +61,25 @@ def said(report: Report) -> str:
             if report.pruned:
                 done = f"{_pruned(report)}, then {done}"
             return f"{done}; clean accuracy {_change(report)}. {_left(report)}"
+        case "distilled":
+            count = 0 if report.pruning is None else len(report.pruning.pruned)
+            return (
+                f"The original learned where a copy looks in which {count} channels "
+                f"are pruned; clean accuracy {_change(report)}. {_left(report)}"
+            )
         case "not-safe":
-            return f"{_left(report)} {_REJECT}"
+            return f"{_left(report)} {_reject(report)}"
         case "no-safe-threshold":
-            return f"{_why_none(report)} {_REJECT}"
+            return f"{_why_none(report)} {_reject(report)}"
+
+
+def _reject(report: Report) -> str:
+    """Say what can be done where no model was written."""
+    other = "" if report.method == "rnp+repair" else "--method rnp+repair, "
+    return (
+        f"No model was written. Give more clean samples, {other}another --seed, or "
+        "reject the model."
+    )
 
 
 def _pruned(report: Report) -> str:
@@ -83,9 +95,10 @@ def _left(report: Report) -> str:
     after = report.verdict_after
     parts = []
     if "triggers" in report.left:
+        after_repair = f", after {_rounds(report)} of repair" if report.repair else ""
         parts.append(
-            "Triggers still reach the suspected class more easily than the others, "
-            f"after {_rounds(report)} of repair."
+            "Triggers still reach the suspected class more easily than the others"
+            f"{after_repair}."
         )
     if "success" in report.left:
         most = 1.0 if report.success is None else report.success[1]

@@ -20,6 +20,8 @@ from rnp_cli.defense.score import logits_of
 from rnp_cli.defense.threshold import ThresholdConfig
 from rnp_cli.errors import InputRefused, OutputExists, UsageError
 from rnp_cli.events import Event, StageDone, StageStarted
+from rnp_cli.evidence.closing import ClosingConfig
+from rnp_cli.evidence.look import EvidenceConfig
 from rnp_cli.evidence.triggers import FAMILIES
 from rnp_cli.export.safetensors import tensors_sha256
 from rnp_cli.pipeline import SanitizeRequest, SanitizeResult, sanitize
@@ -85,6 +87,64 @@ def test_a_repair_moves_weights_but_neither_statistics_nor_pruned_rows(
         assert not after[f"{channel.layer}.weight"][channel.channel].any()
     assert sanitized.result.state_dict is not None
     assert tensors_sha256(sanitized.result.state_dict) == tensors_sha256(after)
+
+
+def test_adversarial_masks_leave_all_but_the_pruned_rows_bit_equal(
+    digits: Any,
+) -> None:
+    before = dict(read_checkpoint(digits.model).state_dict)
+    heard: list[Event] = []
+
+    result = sanitize(
+        SanitizeRequest(
+            model=digits.model, clean_dir=digits.clean, method="anp", device="cpu"
+        ),
+        listen=heard.append,
+    )
+
+    report = result.report
+    assert (report.method, report.outcome) == ("anp", "pruned")
+    assert report.verdict_after is not None
+    assert report.success is not None
+    assert report.success[1] < 0.2 < report.success[0]
+    assert any(e.stage == "adversarial" for e in heard if isinstance(e, StageDone))
+    assert result.state_dict is not None
+    assert_only_pruned_rows_differ(result.state_dict, before, report)
+
+
+@pytest.mark.parametrize("is_usual_enough", [False, True])
+def test_what_a_distillation_leaves_decides_whether_it_is_written(
+    digits: Any, is_usual_enough: bool
+) -> None:
+    before = dict(read_checkpoint(digits.model).state_dict)
+    closing = ClosingConfig(usual=0.01 if is_usual_enough else 1.0)
+
+    result = sanitize(
+        SanitizeRequest(
+            model=digits.model,
+            clean_dir=digits.clean,
+            method="nad",
+            evidence=EvidenceConfig(closing=closing),
+            device="cpu",
+        )
+    )
+
+    report = result.report
+    assert report.distillation is not None
+    assert len(report.distillation.history) == DefenseConfig().distill.epochs
+    assert (report.pruned, report.repair) == ((), None)
+    assert report.pruning is not None
+    assert report.pruning.pruned
+    assert report.verdict_after is not None
+    if not is_usual_enough:
+        assert (report.outcome, report.left) == ("not-safe", ("triggers",))
+        assert result.state_dict is None
+        return
+    assert report.outcome == "distilled"
+    assert result.state_dict is not None
+    moved = {n for n, t in result.state_dict.items() if not torch.equal(t, before[n])}
+    assert moved
+    assert not any("running" in name for name in moved)
 
 
 def test_the_files_vouch_for_each_other(sanitized: Any, digits: Any) -> None:

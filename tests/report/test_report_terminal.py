@@ -3,7 +3,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rnp_cli.report.sanitization import RankedChannel, RepairInfo, RepairRound
+from rnp_cli.report.sanitization import (
+    DistillationInfo,
+    RankedChannel,
+    RepairInfo,
+    RepairRound,
+)
 from rnp_cli.report.schema import Accuracy
 from rnp_cli.report.terminal import render
 
@@ -83,6 +88,22 @@ def test_a_backdoor_that_sleeps_is_told(
 
     assert "unlearning still wakes it" in said(report, rendered)
     assert ", from unlearning alone" in unframed(rendered(render(report)))
+
+
+def test_what_was_distilled_is_not_called_pruned(
+    make_report: Any, rendered: Rendered
+) -> None:
+    report = make_report(
+        outcome="distilled",
+        method="nad",
+        distillation=DistillationInfo(history=(0.9, 0.93)),
+    )
+
+    text = " ".join(rendered(render(report)).split())
+
+    assert "learned where a copy looks" in text
+    assert "Channels pruned in the teacher" in text
+    assert "Pruned channels" not in text
 
 
 def test_a_model_without_evidence(
