@@ -22,7 +22,7 @@ import argparse
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from harness.methods import METHODS
+from harness.methods import METHODS, USUAL
 from harness.processes import run_all
 from harness.result import read_results, write_results
 from harness.run import Run, recall
@@ -59,7 +59,7 @@ def read_options(
         "--samples", type=int, nargs="+", default=[500], help="how many clean samples"
     )
     if methods:
-        parser.add_argument("--methods", nargs="+", choices=methods, default=[*methods])
+        parser.add_argument("--methods", nargs="+", choices=methods, default=[*USUAL])
     parser.add_argument("--only", default="", help="models whose name holds this")
     parser.add_argument("--jobs", type=int, default=1, help="runs at once")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or auto")

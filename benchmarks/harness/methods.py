@@ -1,4 +1,8 @@
-"""The methods that are compared: the tool by its public API, and the baselines."""
+"""The methods that are compared: the tool by its public API, and the baselines.
+
+"rnp" is the tool by its defaults; "rnp-" and a word is another of its methods, which is
+run only when it is asked for.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +18,25 @@ from harness.baseline import attempt_baseline
 from harness.method import Method
 from harness.sources import sources_of, tool_sources
 from harness.tool import attempt_tool
+from rnp_cli.pipeline.request import Method as Way
 
 
 def _decisive(file: Path) -> list[Path]:
     return [*sources_of(file), Path(baseline.__file__)]
 
 
+def _of_tool(way: Way) -> Method:
+    return Method(
+        partial(attempt_tool, way=way),
+        lambda: [*tool_sources(), Path(tool.__file__)],
+    )
+
+
 METHODS: Mapping[str, Method] = {
-    "rnp": Method(attempt_tool, lambda: [*tool_sources(), Path(tool.__file__)]),
+    "rnp": _of_tool("rnp+repair"),
+    "rnp-prune": _of_tool("rnp"),
+    "rnp-anp": _of_tool("anp"),
+    "rnp-nad": _of_tool("nad"),
     **{
         name: Method(
             partial(attempt_baseline, defend),
@@ -30,3 +45,4 @@ METHODS: Mapping[str, Method] = {
         for name, defend in BASELINES.items()
     },
 }
+USUAL = tuple(name for name in METHODS if not name.startswith("rnp-"))

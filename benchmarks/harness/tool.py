@@ -12,12 +12,13 @@ from PIL import Image
 from harness.method import Attempt, Task
 from rnp_cli import Report, RnpError, SanitizeRequest, sanitize
 from rnp_cli.defense.samples import Samples
+from rnp_cli.pipeline.request import Method as Way
 
 
-def attempt_tool(task: Task) -> Attempt:
+def attempt_tool(task: Task, way: Way = "rnp+repair") -> Attempt:
     """Run the tool by its defaults, from files to files.
 
-    The architecture is named only where the tool asks for it.
+    way: its ``--method``. The architecture is named only where the tool asks for it.
     """
     clean = write_images(task.samples, task.work / f"{task.stem}.clean")
     request = SanitizeRequest(
@@ -27,6 +28,7 @@ def attempt_tool(task: Task) -> Attempt:
         force=True,
         device=task.device,
         seed=task.seed,
+        method=way,
     )
     start = time.perf_counter()
     try:
@@ -71,5 +73,5 @@ def _told(report: Report) -> dict[str, Any]:
         "target": report.verdict.target,
         "p_value": report.verdict.p_value,
         "left": list(report.left),
-        "rounds": 0 if report.repair is None else len(report.repair.rounds),
+        "rounds": report.rounds,
     }

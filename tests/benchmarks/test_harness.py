@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from harness.baseline import attempt_baseline
 from harness.drawing import draw_outcomes, draw_paths
 from harness.estimates import estimate_of
 from harness.method import Method
-from harness.methods import METHODS
+from harness.methods import METHODS, USUAL
 from harness.path import measured_path
 from harness.processes import run_all
 from harness.result import Result, Shares, read_results
@@ -101,6 +102,22 @@ def test_the_tool_runs_by_its_public_api_and_its_path_is_drawn(
     draw_paths([path], tmp_path / "paths.png")
     for name in ("outcomes.png", "paths.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_tools_other_methods_are_asked_for_by_name(
+    zoo: list[ZooModel], tmp_path: Path
+) -> None:
+    run = run_of(zoo[1], "rnp-prune", tmp_path)
+
+    run.perform(threads=1)
+
+    (report,) = tmp_path.glob("*.report.json")
+    assert json.loads(report.read_text())["method"] == "rnp"
+    kept = run.kept()
+    assert kept is not None
+    assert (kept.outcome, kept.details["rounds"]) == ("pruned", 0)
+    assert set(USUAL) < set(METHODS)
+    assert run.method not in USUAL
 
 
 def test_pictures_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
