@@ -37,6 +37,14 @@ def detect(
         Literal["weak", "strong", "never"],
         typer.Option(help="Evidence from which the command ends with exit code 1."),
     ] = "strong",
+    hear_both: Annotated[
+        bool,
+        typer.Option(
+            "--hear-both",
+            help="Recover triggers also where unlearning alone is strong evidence; "
+            "they take longer than it.",
+        ),
+    ] = False,
     max_samples: MaxSamples = 2000,
     config: Config = None,
     device: Device = "auto",
@@ -49,10 +57,10 @@ def detect(
 ) -> None:
     """Say whether MODEL seems to have a backdoor, and to which class.
 
-    Two witnesses: the smallest change that turns clean images to each class - a pattern
-    laid over them, added to them, or a warp - which for a backdoor's class is far
-    smaller than for the others, and the class that
-    draws new mistakes while the clean skill is unlearned. Nothing in MODEL is
+    Two witnesses: the class that draws new mistakes while the clean skill is unlearned,
+    and, where that is not strong evidence by itself, the smallest change that turns
+    clean images to each class - a pattern laid over them, added to them, or a warp -
+    which for a backdoor's class is far smaller than for the others. Nothing in MODEL is
     executed, nothing is written, no triggered image is needed.
 
     Example: rnp detect model.pt --clean-dir data/
@@ -77,6 +85,7 @@ def detect(
         holdout_share=defense.holdout_share,
         unlearn=defense.unlearn,
         evidence=evidence,
+        hear_both=hear_both,
     )
     with StageProgress() as progress:
         detection = run(request, listen=progress)

@@ -61,16 +61,23 @@ def look(
     *,
     augmentation: Augmentation,
     seed: int,
+    hear_both: bool = True,
     listen: Listener = ignore,
 ) -> Evidence:
     """Hear both witnesses on ``model``, which stays as it is.
 
     model: images (batch, channel, height, width) in [0, 1] to logits (batch, class).
+    hear_both: or else no triggers are recovered where unlearning alone is strong
+    evidence, which they cannot make any weaker.
     Raises DefenseFailed when neither witness has anything to say.
     """
     unlearned, layers, label = _unlearn(
         model, samples, unlearning, augmentation, seed, listen
     )
+    if not hear_both and label is not None:
+        alone = judge((), label, config.verdict, seed=seed)
+        if alone.level == "strong":
+            return Evidence(layers, unlearned, label, (), alone)
     triggers = _invert(model, samples, config, label, seed, listen)
     if isinstance(unlearned, DefenseFailed) and not any(t.found for t in triggers):
         raise unlearned

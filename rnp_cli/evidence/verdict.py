@@ -86,6 +86,7 @@ def judge(
 ) -> Verdict:
     """Weigh the triggers, one per class and one without a class, and the label.
 
+    triggers: none where they were not sought; then the label speaks alone.
     label: None where unlearning says nothing of this network. A class for which no
     trigger was found says nothing about how small one can be, and is left out; only
     where nearly all are such, they count as the largest there is, if they are overlays:
@@ -101,6 +102,8 @@ def judge(
     }
     drawn = None if label is None else _weigh_mistakes(label, config, seed)
     classes = sorted({t.target for t in triggers if t.target is not None})
+    if not triggers and label is not None:
+        classes = [*range(len(label.shares))]
     judged = [_all_to_one(target, weighed, drawn, config) for target in classes]
     for family, sizes in weighed.items():
         judged += _all_to_all(by_family[family], family, sizes, config)
@@ -110,7 +113,7 @@ def judge(
     if chosen.level == "none":
         return replace(chosen, kind=None, target=None)
     alone = 1.0 if chosen.p_label is None else _fisher(1.0, chosen.p_label)
-    if weighed[chosen.family].are_few and _level(alone, config) != "strong":
+    if weighed and weighed[chosen.family].are_few and _level(alone, config) != "strong":
         return replace(chosen, level="weak")
     return chosen
 
@@ -218,6 +221,7 @@ def _all_to_one(
 ) -> Verdict:
     """Judge a class by its triggers and by the mistakes that it draws."""
     said = {family: sizes.of(target) for family, sizes in weighed.items()}
+    said = said or {"overlay": (0.0, 1.0)}
     family = min(said, key=lambda family: (said[family][1], -said[family][0]))
     index, p_family = said[family]
     p_size = min(1.0, p_family * _speaking(weighed))

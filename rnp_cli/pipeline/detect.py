@@ -30,8 +30,12 @@ from rnp_cli.report.detection import Detection
 
 
 class DetectRequest(ModelRequest):
-    """Where to look, and how hard."""
+    """Where to look, and how hard.
 
+    hear_both: recover triggers also where unlearning alone is strong evidence.
+    """
+
+    hear_both: bool = False
     holdout_share: float = Field(0.3, gt=0, lt=1)
     unlearn: UnlearnConfig = UnlearnConfig()
     evidence: EvidenceConfig = EvidenceConfig()
@@ -59,6 +63,7 @@ def detect(request: DetectRequest, *, listen: Listener = ignore) -> Detection:
                 request.evidence,
                 augmentation=augmentation,
                 seed=request.seed,
+                hear_both=request.hear_both,
                 listen=clock,
             )
             return _detection(request, opened, parts, augmentation, evidence, clock)
@@ -108,6 +113,12 @@ def _not_checked(
         "The attack success rate: no triggered image is known. What is called success "
         "here is that of the recovered trigger, an estimate.",
     ]
+    if not evidence.triggers:
+        notes.append(
+            "What a trigger looks like, and how small one may be: where mistakes go is "
+            "strong evidence by itself. `--hear-both` recovers triggers all the same, "
+            "and `rnp trigger` shows them."
+        )
     notes += unheard(request.evidence, num_classes, evidence)
     if request.labels == "from-model":
         notes.append("The labels: they are the model's own predictions.")

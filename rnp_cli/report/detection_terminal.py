@@ -60,9 +60,9 @@ def _said(detection: Detection) -> str:
         )
     if verdict.target is not None:
         named = class_name(verdict.target, detection.samples)
-        trigger = _trigger(detection)
         seen = []
         if verdict.p_inversion <= 0.1:
+            trigger = _trigger(detection)
             seen.append(
                 f"{_phrase(trigger)} turns {trigger.success:.0%} of the clean images "
                 f"to {named}; the other classes need more."
@@ -122,6 +122,8 @@ def _classes(detection: Detection) -> Group:
         for family in families.HEADS
         if any(t.family == family for t in detection.triggers)
     ]
+    if not shown:
+        return _mistakes(detection)
     table = list_table("Smallest triggers for each class")
     table.add_column("Class", overflow="fold")
     for family in shown:
@@ -143,6 +145,21 @@ def _classes(detection: Detection) -> Group:
         "(root mean square), a warp by so many pixels. Mistakes: the share of new ones "
         f"that the class draws, early while unlearning.{more}"
     )
+    return Group(table, Text(note, style="dim"))
+
+
+def _mistakes(detection: Detection) -> Group:
+    """Show where mistakes go, where no triggers were recovered."""
+    shares = () if detection.label is None else detection.label.shares
+    table = list_table("New mistakes")
+    table.add_column("Class", overflow="fold")
+    table.add_column("Share", justify="right")
+    order = sorted(range(len(shares)), key=lambda target: -shares[target])
+    for target in order[:_MOST_ROWS]:
+        table.add_row(*_named(target, detection))
+    hidden = len(order) - _MOST_ROWS
+    more = f" {hidden} more classes are in the JSON." if hidden > 0 else ""
+    note = f"Share: of those made early, while half of the clean skill is left.{more}"
     return Group(table, Text(note, style="dim"))
 
 

@@ -13,13 +13,14 @@ from rnp_cli.defense.samples import Samples, SplitSamples
 from rnp_cli.defense.score import clean_accuracy
 from rnp_cli.defense.unlearn import UnlearnConfig, Unlearned
 from rnp_cli.errors import DefenseFailed
-from rnp_cli.events import Event, StageStarted
+from rnp_cli.events import Event, StageDone, StageStarted
 from rnp_cli.evidence.inversion import InversionConfig, RecoveredTrigger
 from rnp_cli.evidence.look import Evidence, EvidenceConfig, look, look_again
 from rnp_cli.evidence.triggers import FAMILIES, Change, Family
 from rnp_cli.evidence.triggers.addition import Addition
 from rnp_cli.evidence.triggers.overlay import Overlay
 from rnp_cli.evidence.triggers.warp import Warp
+from rnp_cli.evidence.verdict import VerdictConfig
 
 CLASSES = 6
 TARGET = 5
@@ -84,6 +85,7 @@ def looked(
     *,
     unlearning: UnlearnConfig = STUCK,
     inversion: InversionConfig = NONE_FOUND,
+    hear_both: bool = True,
     listen: Any = lambda event: None,
     **knobs: Any,
 ) -> Evidence:
@@ -94,6 +96,7 @@ def looked(
         EvidenceConfig(inversion=inversion, **knobs),
         augmentation=Augmentation(),
         seed=0,
+        hear_both=hear_both,
         listen=listen,
     )
 
@@ -141,6 +144,42 @@ def test_both_witnesses_are_heard(
     assert (verdict.level, verdict.target) == ("strong", TARGET)
     assert verdict.p_label is not None
     assert verdict.p_value < min(verdict.p_inversion, verdict.p_label)
+
+
+def test_triggers_are_not_sought_where_unlearning_is_strong_evidence(
+    backdoored: nn.Module, samples: SplitSamples, evidence: Evidence
+) -> None:
+    events: list[Any] = []
+
+    found = looked(
+        backdoored,
+        samples,
+        unlearning=UnlearnConfig(),
+        verdict=VerdictConfig(strong=0.04),
+        hear_both=False,
+        listen=events.append,
+    )
+
+    assert {e.stage for e in events if isinstance(e, StageDone)} == {"unlearn"}
+    assert found.triggers == ()
+    assert found.label == evidence.label
+    assert (found.verdict.level, found.verdict.target) == ("strong", TARGET)
+    assert found.verdict.p_label == evidence.verdict.p_label
+    assert evidence.verdict.p_value < found.verdict.p_value <= 0.04
+
+
+def test_triggers_are_sought_where_unlearning_alone_does_not_settle_it(
+    backdoored: nn.Module, samples: SplitSamples
+) -> None:
+    found = looked(
+        backdoored,
+        samples,
+        unlearning=UnlearnConfig(),
+        verdict=VerdictConfig(strong=1e-9),
+        hear_both=False,
+    )
+
+    assert {t.family for t in found.triggers} == set(FAMILIES)
 
 
 def test_every_class_is_asked_in_every_family_and_none_in_one(

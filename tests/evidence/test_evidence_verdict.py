@@ -13,6 +13,7 @@ from rnp_cli.evidence.triggers.addition import Addition
 from rnp_cli.evidence.triggers.overlay import Overlay
 from rnp_cli.evidence.triggers.warp import Warp
 from rnp_cli.evidence.verdict import (
+    Level,
     Verdict,
     VerdictConfig,
     anomaly_indices,
@@ -102,6 +103,23 @@ def test_mistakes_alone_can_convict_a_class_whose_mask_is_large() -> None:
     assert (found.level, found.kind, found.target) == ("strong", "all-to-one", 0)
     assert found.p_inversion > 0.5
     assert verdict([NEVER] * 10, label=drawn).target == 0
+
+
+@pytest.mark.parametrize(("share", "level"), [(0.955, "strong"), (0.3, "none")])
+def test_mistakes_are_weighed_where_no_trigger_was_sought(
+    share: float, level: Level
+) -> None:
+    drawn = [(1 - share) / 9] * 10
+    drawn[3] = share
+    label = LabelEvidence(3, share, tuple(drawn), 100)
+
+    alone = judge((), label, VerdictConfig(), seed=0)
+
+    assert alone.level == level
+    assert alone.target == (3 if level == "strong" else None)
+    assert alone.p_inversion == 1
+    with_triggers = verdict([30.0] * 10, label=drawn)
+    assert with_triggers.p_value <= alone.p_value
 
 
 def test_mistakes_that_two_classes_share_convict_neither() -> None:

@@ -90,6 +90,24 @@ def test_the_witness_that_convicts_is_the_one_that_is_quoted(
     assert "A pattern over" not in shown
 
 
+def test_mistakes_are_listed_where_no_trigger_was_sought(
+    make_detection: Any, rendered: Rendered
+) -> None:
+    by_mistakes = verdict("strong", "all-to-one").model_copy(
+        update={"target": 1, "p_inversion": 1.0, "p_label": 1e-5, "p_value": 1e-4}
+    )
+
+    detection = make_detection(verdict=by_mistakes, triggers=())
+    shown = rendered(render_detection(detection))
+
+    assert "Strong evidence" in shown
+    assert "Smallest triggers" not in shown
+    head, _, listed = shown.partition(" New mistakes")
+    assert head
+    most = max(detection.label.shares)
+    assert f"{most:.0%}" in listed.splitlines()[4]
+
+
 def test_mistakes_that_say_nothing_are_not_spoken_of(
     make_detection: Any, rendered: Rendered
 ) -> None:
