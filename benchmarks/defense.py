@@ -22,7 +22,7 @@ import argparse
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from harness.methods import METHODS, USUAL
+from harness.methods import COMPARED, USUAL
 from harness.processes import run_all
 from harness.result import read_results, write_results
 from harness.run import Run, recall
@@ -41,11 +41,13 @@ def read_options(
     *,
     description: str | None = __doc__,
     work: Path = Path("build/defense"),
-    methods: Collection[str] = tuple(METHODS),
+    methods: Collection[str] = COMPARED,
+    usual: Collection[str] = USUAL,
 ) -> argparse.Namespace:
     """Parse the command line.
 
     work: where runs are kept by default. methods: to choose from; no option if none.
+    usual: of these, what is run unless it is told.
     """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -59,7 +61,7 @@ def read_options(
         "--samples", type=int, nargs="+", default=[500], help="how many clean samples"
     )
     if methods:
-        parser.add_argument("--methods", nargs="+", choices=methods, default=[*USUAL])
+        parser.add_argument("--methods", nargs="+", choices=methods, default=[*usual])
     parser.add_argument("--only", default="", help="models whose name holds this")
     parser.add_argument("--jobs", type=int, default=1, help="runs at once")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or auto")
@@ -126,15 +128,16 @@ def find_runs(
     ]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run what is missing, then write the tables and their data."""
-    options = read_options(arguments)
+def tabulate(
+    options: argparse.Namespace, methods: Sequence[str], kind: str, title: str
+) -> None:
+    """Run what is missing, then write the table of ``methods`` and its data."""
     subjects = find_subjects(options)
     subjects[0].clean_samples(max(options.samples), 0)  # ends here if there are fewer
     dead = []
     runs = find_runs(options, subjects, options.methods)
-    data = results_file(options)
-    everything = find_runs(options, subjects, [*METHODS])
+    data = results_file(options, kind)
+    everything = find_runs(options, subjects, methods)
     recall(everything, read_results(data) if data.exists() else ())
     for result in run_all(runs, jobs=options.jobs):
         print(result.line(), flush=True)
@@ -142,9 +145,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     results = [kept for run in everything if (kept := run.kept())] + dead
     options.results.mkdir(parents=True, exist_ok=True)
     write_results(data, results)
-    page = render(f"Defences on the models of {group_of(options)}", results)
+    page = render(f"{title} on the models of {group_of(options)}", results)
     data.with_suffix(".md").write_text(page)
     print(page)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run what is missing, then write the tables and their data."""
+    tabulate(read_options(arguments), COMPARED, "defense", "Defences")
 
 
 if __name__ == "__main__":

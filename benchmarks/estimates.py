@@ -7,16 +7,19 @@
 images the recovered triggers turn before and after. This reads what the runs that are
 kept in the work folder said, runs nothing, and writes how often it was right: the
 verdict (AUROC of its p-value, models flagged, class), the estimates of the attack
-success rate, and runs that ended in exit code 0 with the attack still at work.
+success rate, and runs that ended in exit code 0 with the attack still at work. What was
+read of a report that is gone stands as long as the result of its run does.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 from defense import find_runs, find_subjects, group_of, read_options, results_file
-from harness.estimates import Estimate, estimate_of
+from harness.estimates import Estimate, estimate_of, still_holds
 from harness.result import write_results
 from harness.sorting import auroc
 
@@ -32,15 +35,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Read, compare and write."""
     options = read_options(arguments, description=__doc__, methods=())
     runs = find_runs(options, find_subjects(options), ["rnp"])
-    estimates = [found for run in runs if (found := estimate_of(run)) is not None]
+    data = results_file(options, "estimates")
+    known = {_name(e.subject, e.samples, e.seed): e for e in _read(data)}
+    estimates = []
+    for run in runs:
+        earlier = known.get(_name(run.subject.name, run.samples, run.seed))
+        found = estimate_of(run) or (earlier if still_holds(earlier, run) else None)
+        estimates += [found] if found else []
     if not estimates:
         raise SystemExit("No run is kept; benchmarks/defense.py makes them.")
-    data = results_file(options, "estimates")
     options.results.mkdir(parents=True, exist_ok=True)
     write_results(data, estimates)
     page = render(f"Reports on the models of {group_of(options)}", estimates)
     data.with_suffix(".md").write_text(page)
     print(page)
+
+
+def _read(data: Path) -> list[Estimate]:
+    rows = json.loads(data.read_text()) if data.exists() else []
+    return [Estimate.model_validate(row) for row in rows]
+
+
+def _name(subject: str, samples: int, seed: int) -> tuple[str, int, int]:
+    return subject, samples, seed
 
 
 def render(title: str, estimates: Sequence[Estimate]) -> str:

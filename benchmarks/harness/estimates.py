@@ -64,3 +64,12 @@ def estimate_of(run: Run) -> Estimate | None:
         after=result.after,
         estimated=report.success,
     )
+
+
+def still_holds(estimate: Estimate | None, run: Run) -> bool:
+    """Whether an earlier estimate is of the run that is kept, report or not."""
+    result = run.kept()
+    if estimate is None or result is None:
+        return False
+    said = (estimate.outcome, estimate.before, estimate.after)
+    return said == (result.outcome, result.before, result.after)

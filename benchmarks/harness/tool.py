@@ -9,16 +9,22 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from harness.ablations import Change
 from harness.method import Attempt, Task
 from rnp_cli import Report, RnpError, SanitizeRequest, sanitize
+from rnp_cli.defense.rnp import DefenseConfig
 from rnp_cli.defense.samples import Samples
+from rnp_cli.evidence.look import EvidenceConfig
 from rnp_cli.pipeline.request import Method as Way
 
 
-def attempt_tool(task: Task, way: Way = "rnp+repair") -> Attempt:
+def attempt_tool(
+    task: Task, way: Way = "rnp+repair", change: Change | None = None
+) -> Attempt:
     """Run the tool by its defaults, from files to files.
 
-    way: its ``--method``. The architecture is named only where the tool asks for it.
+    way: its ``--method``. change: of its configuration. The architecture is named only
+    where the tool asks for it.
     """
     clean = write_images(task.samples, task.work / f"{task.stem}.clean")
     request = SanitizeRequest(
@@ -29,6 +35,7 @@ def attempt_tool(task: Task, way: Way = "rnp+repair") -> Attempt:
         device=task.device,
         seed=task.seed,
         method=way,
+        **configured(change or {}),
     )
     start = time.perf_counter()
     try:
@@ -52,6 +59,17 @@ def attempt_tool(task: Task, way: Way = "rnp+repair") -> Attempt:
         seconds=seconds,
         details=_told(result.report) | {"arch": (request.arch or "").split("/")[-1]},
     )
+
+
+def configured(change: Change) -> dict[str, DefenseConfig | EvidenceConfig]:
+    """Return what of a request is changed; whose table it is tells which part."""
+    parts: dict[str, Any] = {"defense": DefenseConfig, "evidence": EvidenceConfig}
+    return {
+        name: config.model_validate(
+            {k: v for k, v in change.items() if k in config.model_fields}
+        )
+        for name, config in parts.items()
+    }
 
 
 def write_images(samples: Samples, folder: Path) -> Path:

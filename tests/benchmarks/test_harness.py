@@ -6,28 +6,33 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import ablation
 import estimates
 import pictures
 import pytest
 import torch
 from baselines import BASELINES, published
 from defense import main
+from harness.ablations import ABLATIONS
 from harness.baseline import attempt_baseline
 from harness.drawing import draw_outcomes, draw_paths
-from harness.estimates import estimate_of
+from harness.estimates import estimate_of, still_holds
 from harness.method import Method
-from harness.methods import METHODS, USUAL
+from harness.methods import ABLATED, COMPARED, METHODS, USUAL
 from harness.path import measured_path
 from harness.processes import run_all
 from harness.result import Result, Shares, read_results
 from harness.run import Run
 from harness.sources import sources_of, tool_sources
 from harness.table import render
+from harness.tool import configured
 from subjects.zoo_models import ZooModel
 from torch import nn
 
+from rnp_cli.defense.rnp import DefenseConfig
 from rnp_cli.defense.samples import Samples
 from rnp_cli.errors import DefenseFailed
+from rnp_cli.evidence.look import EvidenceConfig
 
 
 def run_of(subject: ZooModel, method: str, work: Path) -> Run:
@@ -94,6 +99,8 @@ def test_the_tool_runs_by_its_public_api_and_its_path_is_drawn(
     assert (estimate.before, estimate.after) == (kept.before, kept.after)
     assert estimate.is_flagged
     assert estimate.target == estimate.true_target == 7
+    assert still_holds(estimate, run)
+    assert not still_holds(estimate.model_copy(update={"outcome": "pruned?"}), run)
     page = estimates.render("Reports", [estimate])
     assert "| right class, of single targets | 1 of 1 |" in page
     assert path.chosen == kept.details["pruned"]
@@ -116,8 +123,34 @@ def test_the_tools_other_methods_are_asked_for_by_name(
     kept = run.kept()
     assert kept is not None
     assert (kept.outcome, kept.details["rounds"]) == ("pruned", 0)
-    assert set(USUAL) < set(METHODS)
-    assert run.method not in USUAL
+    assert run.method in set(COMPARED) - set(USUAL)
+
+
+@pytest.mark.parametrize("name", [*ABLATIONS])
+def test_what_an_ablation_changes_is_read_by_the_tool(name: str) -> None:
+    changed = configured(ABLATIONS[name])
+
+    usual = {"defense": DefenseConfig(), "evidence": EvidenceConfig()}
+    differing = [part for part in usual if changed[part] != usual[part]]
+    assert len(differing) == 1
+    assert f"without-{name}" in ABLATED
+
+
+def test_an_ablation_has_a_table_of_its_own(
+    zoo: list[ZooModel], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--profile", "digits", "--samples", "100", "--measured", "100"]
+    options += ["--work", str(tmp_path / "work"), "--results", str(tmp_path)]
+    options += ["--methods", "without-distillation", "--only", "badnets"]
+
+    ablation.main(options)
+
+    assert "without-distillation" in capsys.readouterr().out
+    (found,) = read_results(tmp_path / "ablation-digits-badnets.json")
+    assert (found.method, found.attack) == ("without-distillation", "BadNets")
+    (report,) = (tmp_path / "work" / "digits").glob("*.report.json")
+    settings = json.loads(report.read_text())["settings"]
+    assert settings["repair"]["distillation"] == 0
 
 
 def test_pictures_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,22 @@
+"""The tool with one of its ideas left out, or back at what the paper does.
+
+Each is a name, and what it changes of the configuration, as ``--config`` would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Change = Mapping[str, Mapping[str, Any]]
+
+ABLATIONS: Mapping[str, Change] = {
+    "slow-walk": {"unlearn": {"longest_early_drop": 0.5}},
+    "distillation": {"repair": {"distillation": 0.0}},
+    "varied-stamps": {"repair": {"varied": 0.0}},
+    "shifted-stamps": {"repair": {"shifted": 0.0}},
+    "newest-triggers-first": {"repair": {"newest": 0.0}},
+    "second-attempts": {"closing": {"attempts": 1}},
+    "beyond-the-usual": {"closing": {"harder": 1.0}},
+    "long-inversion": {"inversion": {"steps": 70}},
+}
