@@ -1,0 +1,1 @@
+"""What ``speed.py`` measures: networks, counts, the floor, and the authors' way."""
