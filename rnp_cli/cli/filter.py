@@ -36,6 +36,14 @@ def filter_images(
             "sent to the model. No labels are needed."
         ),
     ],
+    sanitized: Annotated[
+        Path | None,
+        typer.Option(
+            help="The file that rnp sanitize made of MODEL with these clean images: "
+            "images are suspect whose class it gives up, which tells more, and faster, "
+            "than unlearning.",
+        ),
+    ] = None,
     fpr: Annotated[
         float,
         typer.Option(
@@ -77,10 +85,11 @@ def filter_images(
     """Say which images of --suspects seem to carry the trigger of MODEL's backdoor.
 
     While the clean skill is unlearned, the model keeps giving triggered images their
-    class, and clean ones not. How far an image is kept is compared with clean images;
-    no triggered one is needed. Nothing in MODEL is executed; files are touched only by
-    --quarantine. Exit code 3 where a file could not be read, or put aside, after all
-    others.
+    class, and clean ones not; a sanitized model gives triggered images another class,
+    and clean ones not. How far an image is kept, or given up, is compared with clean
+    images; no triggered one is needed. Nothing in MODEL is executed; files are touched
+    only by --quarantine. Exit code 3 where a file could not be read, or put aside,
+    after all others.
 
     Example: rnp filter model.pt --clean-dir data/ --suspects inbox/ -o inbox.csv
     """
@@ -95,6 +104,7 @@ def filter_images(
         model=model,
         clean_dir=clean_dir,
         suspects=suspects,
+        sanitized=sanitized,
         fpr=fpr,
         output=output,
         force=force,

@@ -1,4 +1,7 @@
-"""Sample detection: which images the unlearned models still answer as the original did.
+"""Sample detection: images of which two versions of a model say what backdoors make.
+
+The original and an unlearned model, which still answers triggered images as the
+original did; or the original and a sanitized one, which does not any more.
 
 The method says that an unlearned model answers triggered images confidently with the
 label that the original gives, and clean ones not. Departures: the paper looks at the
@@ -9,6 +12,10 @@ their label as well, so an image is compared with clean ones that the original g
 same class. The statistic is the logarithm of the odds of that class, which, unlike its
 probability, does not saturate.
 
+Where there is a sanitized model, it is asked instead: how far the log-odds fell that
+the original gave its class. Clean images that the two differ about were doubtful to the
+original, too, and could not fall far.
+
 No triggered image has a part in it: location and scale come from the samples that the
 ascent was fitted on, p-values from those that were held out.
 """
@@ -16,7 +23,7 @@ ascent was fitted on, p-values from those that were held out.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -30,6 +37,10 @@ from rnp_cli.defense.unlearn import Epoch, UnlearnConfig, Unlearned, unlearn
 from rnp_cli.events import Listener, ignore
 
 _LEAST_SCALE = 1e-6  # where all images of a class give the same odds
+
+Witness = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""Images (count, channel, height, width) to the classes that the original gives them,
+(count,), and what speaks for a trigger, (statistic, count), high is suspect."""
 
 
 class SampleConfig(BaseModel):
@@ -109,32 +120,50 @@ class _Kept:
             self.accuracy = epoch.clean_accuracy
 
 
+def kept_classes(original: nn.Module, stops: Sequence[nn.Module]) -> Witness:
+    """Ask models on the way down how sure they still are of the original's class."""
+
+    def ask(images: Tensor) -> tuple[Tensor, Tensor]:
+        predicted = logits_of(original, images).argmax(1)[:, None].cpu()
+        odds = [_log_odds(stop, images, predicted) for stop in stops]
+        return predicted[:, 0], torch.stack(odds)
+
+    return ask
+
+
+def lost_classes(original: nn.Module, sanitized: nn.Module) -> Witness:
+    """Ask a sanitized model how much of the original's sureness it has lost."""
+
+    def ask(images: Tensor) -> tuple[Tensor, Tensor]:
+        predicted = logits_of(original, images).argmax(1)[:, None].cpu()
+        before = _log_odds(original, images, predicted)
+        return predicted[:, 0], (before - _log_odds(sanitized, images, predicted))[None]
+
+    return ask
+
+
 @dataclass(frozen=True, eq=False)
 class SampleDetector:
-    """The original model, the stops, and what clean samples look like to them.
+    """What images are asked, and what clean samples answer.
 
-    location: of the log-odds, (stop, class). scale: around it, (stop, 1). held_out: the
-    scores of the samples held out, sorted.
+    device: where the models are, and images must be. location: of the statistics,
+    (statistic, class). scale: around it, (statistic, 1). held_out: the scores of the
+    samples held out, sorted.
     """
 
-    original: nn.Module
-    stops: tuple[nn.Module, ...]
+    witness: Witness
+    device: torch.device
     location: Tensor
     scale: Tensor
     held_out: Tensor
 
     def judge(self, images: Tensor) -> Judged:
         """Score images (count, channel, height, width) on the models' device."""
-        predicted, odds = _log_odds(self.original, self.stops, images)
-        scores = _scores(self, predicted, odds)
+        predicted, said = self.witness(images)
+        scores = _scores(self, predicted, said)
         below = torch.searchsorted(self.held_out, scores)
         held = len(self.held_out)
         return Judged(predicted, scores, (held - below + 1).double() / (held + 1))
-
-    @property
-    def device(self) -> torch.device:
-        """Where the models are, and images must be."""
-        return next(self.original.parameters()).device
 
     @property
     def least_rate(self) -> float:
@@ -143,56 +172,49 @@ class SampleDetector:
 
 
 def calibrate(
-    model: nn.Module,
-    stops: Sequence[nn.Module],
-    samples: SplitSamples,
-    config: SampleConfig,
+    witness: Witness, samples: SplitSamples, config: SampleConfig
 ) -> SampleDetector:
     """Learn from clean samples what is usual for a class, and how rare what is not.
 
-    samples: as the stops were unlearned with.
+    samples: split as they were when models were unlearned or sanitized with them.
     """
-    predicted, odds = _log_odds(model, stops, samples.fit.images)
+    predicted, said = witness(samples.fit.images)
     classes = samples.num_classes
-    location, scale = _usual(predicted, odds, classes, config.usual_samples)
-    detector = SampleDetector(model, tuple(stops), location, scale, torch.empty(0))
-    predicted, odds = _log_odds(model, stops, samples.holdout.images)
-    held_out = _scores(detector, predicted, odds).sort().values
+    location, scale = _usual(predicted, said, classes, config.usual_samples)
+    device = samples.fit.images.device
+    detector = SampleDetector(witness, device, location, scale, torch.empty(0))
+    predicted, said = witness(samples.holdout.images)
+    held_out = _scores(detector, predicted, said).sort().values
     return replace(detector, held_out=held_out)
 
 
-def _log_odds(
-    model: nn.Module, stops: Sequence[nn.Module], images: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return the model's predictions (count,), and each stop's log-odds of them."""
-    predicted = logits_of(model, images).argmax(1)[:, None].cpu()
-    odds = []
-    for stop in stops:
-        logits = logits_of(stop, images).cpu().double()  # some GPUs have no float64
-        own = logits.gather(1, predicted)[:, 0]
-        others = logits.scatter(1, predicted, -torch.inf).logsumexp(1)
-        odds.append(own - others)
-    return predicted[:, 0], torch.stack(odds)
+def _log_odds(model: nn.Module, images: Tensor, predicted: Tensor) -> Tensor:
+    """Return a model's log-odds (count,) of the classes predicted (count, 1)."""
+    logits = logits_of(model, images).cpu().double()  # some GPUs have no float64
+    own = logits.gather(1, predicted)[:, 0]
+    others = logits.scatter(1, predicted, -torch.inf).logsumexp(1)
+    return own - others
 
 
 def _usual(
-    predicted: Tensor, odds: Tensor, classes: int, usual_samples: float
+    predicted: Tensor, said: Tensor, classes: int, usual_samples: float
 ) -> tuple[Tensor, Tensor]:
-    """Return the location (stop, class), that of few samples drawn to all's, and scale.
+    """Return the location (statistic, class), few samples drawn to all, and the scale.
 
-    predicted: (count,). odds: (stop, count). scale: (stop, 1), around the locations.
+    predicted: (count,). said: (statistic, count). scale: (statistic, 1), around the
+    locations.
     """
-    member = torch.zeros(len(predicted), classes, dtype=odds.dtype)
+    member = torch.zeros(len(predicted), classes, dtype=said.dtype)
     member[torch.arange(len(predicted)), predicted] = 1
     count = member.sum(0) + usual_samples
-    mean = odds.mean(1, keepdim=True)
-    location = (odds @ member + usual_samples * mean) / count
-    around = odds - location[:, predicted]
+    mean = said.mean(1, keepdim=True)
+    location = (said @ member + usual_samples * mean) / count
+    around = said - location[:, predicted]
     scale = around.square().mean(1, keepdim=True).sqrt()
     return location, scale.clamp_min(_LEAST_SCALE)
 
 
-def _scores(detector: SampleDetector, predicted: Tensor, odds: Tensor) -> Tensor:
-    """Standardize, and take the stop at which an image stands out most."""
-    standard = (odds - detector.location[:, predicted]) / detector.scale
+def _scores(detector: SampleDetector, predicted: Tensor, said: Tensor) -> Tensor:
+    """Standardize, and take the statistic by which an image stands out most."""
+    standard = (said - detector.location[:, predicted]) / detector.scale
     return standard.amax(0)

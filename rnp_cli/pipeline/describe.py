@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from torch import nn
 
@@ -19,6 +20,7 @@ from rnp_cli.evidence.inversion import RecoveredTrigger
 from rnp_cli.evidence.label import LabelEvidence
 from rnp_cli.evidence.look import Evidence, EvidenceConfig
 from rnp_cli.evidence.verdict import FEW, Verdict
+from rnp_cli.pipeline.opening import Sibling
 from rnp_cli.pipeline.request import ModelRequest
 from rnp_cli.report import schema
 from rnp_cli.report.detection import TriggerInfo, VerdictInfo
@@ -170,3 +172,18 @@ def unlearned_info(
     if isinstance(unlearned, DefenseFailed):
         return None, unlearned.message
     return unlearn_info(unlearned), None
+
+
+def sanitized_info(
+    file: Path | None, sibling: Sibling | None, clean: CleanSamples
+) -> schema.SanitizedInfo | None:
+    """Name the sanitized file, and how good it is, where there is one."""
+    if file is None or sibling is None:
+        return None
+    return schema.SanitizedInfo(
+        file=plain(file.name),
+        sha256=sibling.checkpoint.sha256,
+        format=sibling.checkpoint.format,
+        findings=sibling.checkpoint.findings,
+        accuracy=accuracy(sibling.classifier, clean.samples),
+    )

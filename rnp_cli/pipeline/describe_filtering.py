@@ -14,6 +14,7 @@ from rnp_cli.pipeline.describe import (
     input_info,
     model_info,
     sample_info,
+    sanitized_info,
     unlearn_info,
 )
 from rnp_cli.pipeline.filter_request import FilterRequest, Prepared
@@ -35,7 +36,7 @@ def filtering(
         used=max(request.fpr, detector.least_rate),
         holdout=len(detector.held_out),
     )
-    opened = prepared.opened
+    opened, exposed = prepared.opened, prepared.exposed
     return Filtering(
         tool_version=__version__,
         torch_version=torch.__version__,
@@ -53,8 +54,9 @@ def filtering(
         input=input_info(clean),
         samples=sample_info(request, clean, parts, prepared.augmentation),
         accuracy=accuracy(clean.classifier, clean.samples),
-        unlearn=unlearn_info(prepared.exposed.unlearned),
-        stops=len(prepared.exposed.stops),
+        sanitized=sanitized_info(request.sanitized, prepared.sibling, clean),
+        unlearn=None if exposed is None else unlearn_info(exposed.unlearned),
+        stops=0 if exposed is None else len(exposed.stops),
         not_checked=tuple(_not_checked(request, rate, tally)),
         settings={
             "unlearn": request.unlearn.model_dump(),
@@ -76,6 +78,13 @@ def _not_checked(request: FilterRequest, rate: RateInfo, tally: Tally) -> list[s
         "Whether the suspects are taken like the clean images: the rate of false "
         "alarms holds for images that come from the same source as those.",
     ]
+    if request.sanitized is not None:
+        notes.append(
+            "Whether the sanitized file was made from these clean images with this "
+            "seed: what is held out here was held out there only then, and the rate of "
+            "false alarms rests on that. What a backdoor still does in the sanitized "
+            "model, it hides from this."
+        )
     if request.labels == "from-model":
         notes.append("The labels: they are the model's own predictions.")
     if rate.used > rate.requested:

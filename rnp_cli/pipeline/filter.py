@@ -9,16 +9,28 @@ from pathlib import Path
 from rnp_cli.data.stream import Batch, stream_images
 from rnp_cli.data.walk import Found, walk_images
 from rnp_cli.defense.augment import bearable_augmentation
+from rnp_cli.defense.rnp import DefenseConfig
 from rnp_cli.device import reproducible, seeded, suitable_threads
 from rnp_cli.errors import InputRefused, UsageError
 from rnp_cli.events import Listener, StageDone, StageStarted, StepDone, ignore
-from rnp_cli.evidence.samples import SampleDetector, calibrate, expose
+from rnp_cli.evidence.samples import (
+    SampleDetector,
+    calibrate,
+    expose,
+    kept_classes,
+    lost_classes,
+)
 from rnp_cli.export.atomic import check_writable, writing
 from rnp_cli.export.quarantine import NotTaken, Quarantine
 from rnp_cli.pipeline.clock import Clock
 from rnp_cli.pipeline.describe_filtering import filtering
 from rnp_cli.pipeline.filter_request import FilterRequest, Prepared
-from rnp_cli.pipeline.opening import OpenedModel, read_model, with_samples
+from rnp_cli.pipeline.opening import (
+    OpenedModel,
+    read_model,
+    read_sibling,
+    with_samples,
+)
 from rnp_cli.pipeline.tally import Tally
 from rnp_cli.report.filtering import Filtering, SuspectRow
 from rnp_cli.report.filtering_rows import ROW_FORMATS, RowFormat
@@ -73,8 +85,13 @@ def _row_format(output: Path) -> RowFormat:
 def _prepare(request: FilterRequest, opened: OpenedModel, listen: Listener) -> Prepared:
     clean = opened.clean
     model, device = clean.classifier, clean.samples.images.device
-    parts = opened.split(request.holdout_share, seed=request.seed)
+    parts = opened.split(_holdout_share(request), seed=request.seed)
     augmentation = bearable_augmentation(model, parts.fit, seed=request.seed)
+    if request.sanitized is not None:
+        sibling = read_sibling(request.sanitized, opened, listen)
+        witness = lost_classes(model, sibling.classifier)
+        detector = calibrate(witness, parts, request.samples)
+        return Prepared(opened, parts, augmentation, None, sibling, detector)
     with seeded(request.seed, device):
         exposed = expose(
             model,
@@ -85,8 +102,15 @@ def _prepare(request: FilterRequest, opened: OpenedModel, listen: Listener) -> P
             seed=request.seed,
             listen=listen,
         )
-    detector = calibrate(model, exposed.stops, parts, request.samples)
-    return Prepared(opened, parts, augmentation, exposed, detector)
+    witness = kept_classes(model, exposed.stops)
+    detector = calibrate(witness, parts, request.samples)
+    return Prepared(opened, parts, augmentation, exposed, None, detector)
+
+
+def _holdout_share(request: FilterRequest) -> float:
+    if request.holdout_share is not None:
+        return request.holdout_share
+    return 0.5 if request.sanitized is None else DefenseConfig().holdout_share
 
 
 def _score(

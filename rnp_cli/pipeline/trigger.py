@@ -34,6 +34,7 @@ from rnp_cli.pipeline.describe import (
     input_info,
     model_info,
     sample_info,
+    sanitized_info,
     unlearn_info,
 )
 from rnp_cli.pipeline.opening import (
@@ -45,8 +46,7 @@ from rnp_cli.pipeline.opening import (
 )
 from rnp_cli.pipeline.request import ModelRequest
 from rnp_cli.pipeline.trigger_files import OWN, REPORT, file_names, pictures
-from rnp_cli.report.plain import plain
-from rnp_cli.report.triggers import RecoveredInfo, SanitizedInfo, TriggerReport
+from rnp_cli.report.triggers import RecoveredInfo, TriggerReport
 
 
 class TriggerRequest(ModelRequest):
@@ -192,7 +192,7 @@ def _report(
         inverted_on=request.on,
         family=request.family,
         model=model_info(request, opened.checkpoint, opened.architecture, layers),
-        sanitized=_sanitized(request, opened, recovered),
+        sanitized=sanitized_info(request.sanitized, recovered.sibling, opened.clean),
         input=input_info(clean),
         samples=sample_info(request, clean, parts, recovered.augmentation),
         accuracy=accuracy(clean.classifier, clean.samples),
@@ -204,21 +204,6 @@ def _report(
             **request.evidence.model_dump(),
         },
         run=clock.run(),
-    )
-
-
-def _sanitized(
-    request: TriggerRequest, opened: OpenedModel, recovered: _Recovered
-) -> SanitizedInfo | None:
-    sibling = recovered.sibling
-    if sibling is None or request.sanitized is None:
-        return None
-    return SanitizedInfo(
-        file=plain(request.sanitized.name),
-        sha256=sibling.checkpoint.sha256,
-        format=sibling.checkpoint.format,
-        findings=sibling.checkpoint.findings,
-        accuracy=accuracy(sibling.classifier, opened.clean.samples),
     )
 
 

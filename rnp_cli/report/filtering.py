@@ -13,6 +13,7 @@ from rnp_cli.report.schema import (
     Part,
     RunInfo,
     SampleInfo,
+    SanitizedInfo,
     UnlearnInfo,
 )
 
@@ -68,7 +69,10 @@ class Filtering(Part):
     input: InputInfo
     samples: SampleInfo
     accuracy: Accuracy
-    unlearn: UnlearnInfo
+    sanitized: SanitizedInfo | None = Field(
+        default=None, description="asked instead of unlearned models"
+    )
+    unlearn: UnlearnInfo | None
     stops: int = Field(description="models on the way down that were asked")
     not_checked: tuple[str, ...]
     settings: dict[str, dict[str, float | int]]

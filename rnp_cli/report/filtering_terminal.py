@@ -11,6 +11,7 @@ from rich.text import Text
 from rnp_cli.report.facts import (
     class_name,
     facts_table,
+    interval,
     list_table,
     model_facts,
     not_checked,
@@ -50,14 +51,13 @@ def _headline(filtering: Filtering) -> Panel:
 
 def _facts(filtering: Filtering) -> Table:
     rows = model_facts(filtering.model, filtering.input, filtering.samples)
-    ended = filtering.unlearn.epochs[-1].clean_accuracy
-    rows.append(
-        (
-            "Unlearning",
-            f"to a clean accuracy of {ended:.1%}; {filtering.stops} models on the way "
-            "were asked",
-        )
-    )
+    if filtering.unlearn is not None:
+        ended = filtering.unlearn.epochs[-1].clean_accuracy
+        asked = f"{filtering.stops} models on the way were asked"
+        rows.append(("Unlearning", f"to a clean accuracy of {ended:.1%}; {asked}"))
+    if filtering.sanitized is not None:
+        rows.append(("Held against", filtering.sanitized.file))
+        rows.append(("its accuracy", interval(filtering.sanitized.accuracy)))
     by_class = [
         f"{class_name(number, filtering.samples)}: {count:,}"
         for number, count in _most(filtering.counts.suspect_by_class)

@@ -108,6 +108,16 @@ class TargetInfo(Part):
     shares: tuple[float, ...]
 
 
+class SanitizedInfo(Part):
+    """A sanitized file of the model, which the model was held against."""
+
+    file: str
+    sha256: str
+    format: str
+    findings: tuple[str, ...]
+    accuracy: Accuracy
+
+
 class RunInfo(Part):
     """What may differ between two runs that are otherwise equal."""
 

@@ -14,18 +14,9 @@ from rnp_cli.report.schema import (
     Part,
     RunInfo,
     SampleInfo,
+    SanitizedInfo,
     UnlearnInfo,
 )
-
-
-class SanitizedInfo(Part):
-    """The sanitized file that the triggers were tried on, too."""
-
-    file: str
-    sha256: str
-    format: str
-    findings: tuple[str, ...]
-    accuracy: Accuracy
 
 
 class RecoveredInfo(Part):

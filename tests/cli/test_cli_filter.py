@@ -61,6 +61,32 @@ def test_triggered_images_are_suspect_and_nothing_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_sanitized_file_is_asked_instead_of_unlearning(
+    rnp: Any, digits: Any, sanitized: Any
+) -> None:
+    run = rnp(
+        "filter",
+        digits.model,
+        "--clean-dir",
+        digits.clean,
+        "--suspects",
+        digits.triggered,
+        "--sanitized",
+        sanitized.model,
+        "--format",
+        "json",
+    )
+
+    assert run.code == 0
+    found = Filtering.model_validate(json.loads(run.out))
+    assert found.sanitized is not None
+    assert found.sanitized.file == sanitized.model.name
+    assert (found.unlearn, found.stops) == (None, 0)
+    assert found.counts.suspect > 170
+    assert found.rate.holdout == sanitized.result.report.samples.holdout
+    assert set(found.run.stages) == {"read", "read-sibling", "samples", "score"}
+
+
 def test_clean_images_are_suspect_about_as_often_as_stated(
     rnp: Any, digits: Any
 ) -> None:

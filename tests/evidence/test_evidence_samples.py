@@ -17,6 +17,8 @@ from rnp_cli.evidence.samples import (
     SampleDetector,
     calibrate,
     expose,
+    kept_classes,
+    lost_classes,
 )
 
 TARGET = 2
@@ -56,7 +58,7 @@ def exposed(backdoored: nn.Module, samples: SplitSamples) -> Exposed:
 def detector(
     backdoored: nn.Module, exposed: Exposed, samples: SplitSamples
 ) -> SampleDetector:
-    return calibrate(backdoored, exposed.stops, samples, SampleConfig())
+    return calibrate(kept_classes(backdoored, exposed.stops), samples, SampleConfig())
 
 
 def exposed_from(model: nn.Module, samples: SplitSamples, *, stops: int) -> Exposed:
@@ -119,7 +121,8 @@ def test_the_callers_model_stays_as_it_is(
     before = snapshot(model)
 
     exposed_ = exposed_from(model, samples, stops=4)
-    calibrate(model, exposed_.stops, samples, SampleConfig()).judge(samples.fit.images)
+    witness = kept_classes(model, exposed_.stops)
+    calibrate(witness, samples, SampleConfig()).judge(samples.fit.images)
 
     assert same_state(model, before)
     assert model.training
@@ -142,9 +145,8 @@ def test_an_image_is_compared_with_clean_ones_of_its_class() -> None:
     unsure = [[0.0, 1.0 + step / 10] for step in range(10)]
     part = Samples(told(sure + unsure), torch.tensor([0] * 10 + [1] * 10))
     samples = SplitSamples(fit=part, holdout=part, num_classes=2)
-    detector = calibrate(
-        Told(1.0), [Told(0.5)], samples, SampleConfig(usual_samples=0.1)
-    )
+    witness = kept_classes(Told(1.0), [Told(0.5)])
+    detector = calibrate(witness, samples, SampleConfig(usual_samples=0.1))
 
     usual, odd = detector.judge(told([[6.5, 0.0], [0.0, 4.0]])).p_values.tolist()
 
@@ -159,7 +161,9 @@ def test_the_stop_speaks_at_which_an_image_stands_out_most() -> None:
     one, other = Told(-1.0), Told(1.0)
 
     scores = [
-        calibrate(Told(1.0), stops, samples, SampleConfig()).judge(pair.images).scores
+        calibrate(kept_classes(Told(1.0), stops), samples, SampleConfig())
+        .judge(pair.images)
+        .scores
         for stops in ([one], [other], [one, other])
     ]
 
@@ -170,8 +174,34 @@ def test_a_score_that_is_no_number_counts_as_suspect() -> None:
     part = corners(40, seed=6)
     pair = Samples(part.images[:, :, :2, :1], part.labels % 2)
     samples = SplitSamples(fit=pair, holdout=pair, num_classes=2)
-    detector = calibrate(Told(1.0), [Told(1.0)], samples, SampleConfig())
+    detector = calibrate(kept_classes(Told(1.0), [Told(1.0)]), samples, SampleConfig())
 
     judged = detector.judge(torch.full((1, 1, 2, 1), torch.nan))
 
     assert judged.p_values.tolist() == [detector.least_rate]
+
+
+def test_images_are_suspect_whose_class_a_sanitized_model_gives_up(
+    backdoored: nn.Module, samples: SplitSamples
+) -> None:
+    sanitized = trained(corner_net(), corners(256, seed=3), epochs=12)
+    witness = lost_classes(backdoored, sanitized)
+    detector = calibrate(witness, samples, SampleConfig())
+    fresh = corners(128, seed=9)
+    others = fresh.take((fresh.labels != TARGET).nonzero()[:, 0])
+
+    judged = detector.judge(torch.cat([fresh.images, stamp(others.images)]))
+
+    suspect = judged.p_values <= 0.05
+    assert suspect[len(fresh) :].double().mean() > 0.9
+    assert suspect[: len(fresh)].double().mean() < 0.15
+    assert (judged.predicted[len(fresh) :] == TARGET).double().mean() > 0.9
+
+
+def test_a_sanitized_model_that_agrees_makes_nothing_suspect() -> None:
+    part = Samples(told([[2.0, 0.0], [0.0, 3.0]] * 8), torch.tensor([0, 1] * 8))
+    samples = SplitSamples(fit=part, holdout=part, num_classes=2)
+    witness = lost_classes(Told(1.0), Told(1.0))
+    detector = calibrate(witness, samples, SampleConfig())
+
+    assert detector.judge(part.images).p_values.min() > 0.5
