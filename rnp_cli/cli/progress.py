@@ -26,6 +26,9 @@ WORDS = {
     "recover": "Recover channel masks",
     "prune": "Choose what to prune",
     "repair": "Repair against recovered triggers",
+    "rehearse": "Try the export",
+    "export": "Export the network",
+    "write": "Write, and check what was written",
     "score": "Score the suspects",
 }
 

@@ -88,7 +88,7 @@ def make_report(
         if removal.defended is None
         else _pruning(opened, removal.defended),
         repair=None if removal.repaired is None else _repair(removal.repaired),
-        output=None,
+        outputs=(),
         not_checked=tuple(_not_checked(request, opened, evidence, removal)),
         settings={
             **request.defense.model_dump(),
