@@ -65,10 +65,18 @@ def is_small(model: nn.Module, image: Tensor) -> bool:
     image: (1, channel, height, width). This depends on the network alone, so runs stay
     reproducible.
     """
+    return flops(model, image) < _SMALL_FLOPS
+
+
+def flops(model: nn.Module, image: Tensor) -> int:
+    """Count what convolutions and matrix products compute for one image.
+
+    A multiplication and an addition count as two. image: (1, channel, height, width).
+    """
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
         model(image)
-    return counter.get_total_flops() < _SMALL_FLOPS
+    return counter.get_total_flops()
 
 
 @contextmanager

@@ -57,7 +57,7 @@ def digits() -> Example:
 def sanitized(digits: Example, tmp_path_factory: pytest.TempPathFactory) -> Sanitized:
     output = tmp_path_factory.mktemp("sanitized") / "digits.sanitized.safetensors"
     request = SanitizeRequest(
-        model=digits.model, clean_dir=digits.clean, output=output, device="cpu"
+        model=digits.model, clean_dir=digits.clean, outputs=(output,), device="cpu"
     )
     result = sanitize(request)
     return Sanitized(result, output, output.with_name("digits.report.json"))

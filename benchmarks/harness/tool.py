@@ -30,7 +30,7 @@ def attempt_tool(
     request = SanitizeRequest(
         model=task.subject.file,
         clean_dir=clean,
-        output=task.work / f"{task.stem}.sanitized.safetensors",
+        outputs=(task.work / f"{task.stem}.sanitized.safetensors",),
         force=True,
         device=task.device,
         seed=task.seed,
@@ -52,7 +52,7 @@ def attempt_tool(
         seconds = time.perf_counter() - start
         return Attempt(outcome=outcome, model=None, seconds=seconds)
     seconds = time.perf_counter() - start
-    model = task.subject.network(request.output) if result.state_dict else None
+    model = task.subject.network(request.outputs[0]) if result.state_dict else None
     return Attempt(
         outcome=result.report.outcome,
         model=model,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rnp_cli.checkpoints.read import read_checkpoint
     from rnp_cli.checkpoints.scan import Scan
     from rnp_cli.checkpoints.scan_model import scan_file
+    from rnp_cli.checkpoints.torch_export_metadata import read_exported_metadata
 
 __all__ = [
     "Checkpoint",
@@ -21,6 +22,7 @@ __all__ = [
     "Scan",
     "fold_shapes",
     "read_checkpoint",
+    "read_exported_metadata",
     "read_onnx_metadata",
     "read_safetensors_metadata",
     "scan_file",
@@ -32,6 +34,7 @@ _HOME = {
     "Scan": "rnp_cli.checkpoints.scan",
     "fold_shapes": "rnp_cli.checkpoints.fold",
     "read_checkpoint": "rnp_cli.checkpoints.read",
+    "read_exported_metadata": "rnp_cli.checkpoints.torch_export_metadata",
     "read_onnx_metadata": "rnp_cli.checkpoints.onnx_metadata",
     "read_safetensors_metadata": "rnp_cli.checkpoints.header",
     "scan_file": "rnp_cli.checkpoints.scan_model",

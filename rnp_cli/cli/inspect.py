@@ -82,4 +82,8 @@ def _read(file: Path) -> Report:
         from rnp_cli.checkpoints.onnx_metadata import read_onnx_metadata
 
         return report_of_model(file, read_onnx_metadata(file))
+    if file.suffix == ".pt2":
+        from rnp_cli.checkpoints.torch_export_metadata import read_exported_metadata
+
+        return report_of_model(file, read_exported_metadata(file))
     return read_report(file)

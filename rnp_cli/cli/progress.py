@@ -28,6 +28,9 @@ WORDS = {
     "prune": "Choose what to prune",
     "repair": "Repair against recovered triggers",
     "distill": "Distill the pruned model into the original",
+    "rehearse": "Try the export",
+    "export": "Export the network",
+    "write": "Write, and check what was written",
     "score": "Score the suspects",
 }
 

@@ -36,15 +36,24 @@ def sanitize(
     model: ModelFile,
     clean_dir: CleanDir,
     output: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
             "--output",
             "-o",
-            help="The sanitized model, ending in .safetensors, or in .onnx for an "
-            "ONNX model; the report goes beside it.  \\[default: "
-            "<stem>.sanitized.safetensors or .onnx in this folder]",
+            help="A file for the sanitized model, ending in .safetensors, .onnx or "
+            ".pt2; may be repeated. The report goes beside the first. An ONNX model "
+            "is written as .onnx.  \\[default: <stem>.sanitized.safetensors or .onnx "
+            "in this folder]",
         ),
     ] = None,
+    compact: Annotated[
+        bool,
+        typer.Option(
+            "--compact",
+            help="Leave pruned channels out of .onnx and .pt2 files where that changes "
+            "no answer: smaller and faster.",
+        ),
+    ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Replace output files that exist.")
     ] = False,
@@ -126,7 +135,8 @@ def sanitize(
         request = SanitizeRequest(
             model=model,
             clean_dir=clean_dir,
-            output=output or options.default_output(model),
+            outputs=tuple(output or [options.default_output(model)]),
+            compact=compact,
             force=force,
             arch=arch,
             labels=labels,
@@ -160,11 +170,12 @@ def _conclude(
     from rnp_cli.report.policy import violations
     from rnp_cli.report.terminal import render
 
-    report, output = result.report, request.output
+    report = result.report
     show(report, output_format, render, formats=FORMATS, written=result.written)
     is_failed = result.state_dict is None
-    if is_failed and output is not None and output.exists():
-        typer.echo(f"{output} is of an earlier run, not of this.", err=True)
+    for output in request.outputs:
+        if is_failed and output.exists():
+            typer.echo(f"{output} is of an earlier run, not of this.", err=True)
     broken = [] if is_failed else list(violations(report, policy))
     if for_ci:
         ci.tell(report, broken)

@@ -53,12 +53,14 @@ class Classifier(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (batch, class)."""
-        images = images * self.scale - self.shift
-        with torch.autocast(
-            images.device.type, torch.bfloat16, enabled=self.is_hurried
-        ):
-            output: Tensor = self.network(images)
+        fed = self.feed(images)
+        with torch.autocast(fed.device.type, torch.bfloat16, enabled=self.is_hurried):
+            output: Tensor = self.network(fed)
         return as_logits(output.float(), self._output)
+
+    def feed(self, images: Tensor) -> Tensor:
+        """Turn images in [0, 1] into what the network takes."""
+        return images * self.scale - self.shift
 
     def hurried(self) -> Classifier:
         """Return a copy that is, where that costs no more than the last digits.

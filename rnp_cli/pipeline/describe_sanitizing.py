@@ -91,7 +91,7 @@ def make_report(
         else _pruning(opened, removal.defended),
         repair=_repair(removal.mended),
         distillation=_distillation(removal.mended),
-        output=None,
+        outputs=(),
         not_checked=tuple(_not_checked(request, opened, evidence, removal)),
         settings={
             **request.defense.model_dump(),

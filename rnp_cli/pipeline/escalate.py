@@ -15,6 +15,7 @@ from functools import partial
 from torch import nn
 
 from rnp_cli.defense.augment import Augmentation
+from rnp_cli.defense.channels import Channel
 from rnp_cli.defense.distill import Distilled, distill
 from rnp_cli.defense.prune import zeroed_rows
 from rnp_cli.defense.repair import Repaired, repair
@@ -53,6 +54,13 @@ class Removal:
     newest: tuple[RecoveredTrigger, ...] = ()
     evidence_after: Evidence | None = None
     left: tuple[Left, ...] = ()
+
+    @property
+    def pruned(self) -> tuple[Channel, ...]:
+        """Return the channels that were cut in ``model``, not in a teacher of it."""
+        if self.defended is None or isinstance(self.mended, Distilled):
+            return ()
+        return tuple(ranked.channel for ranked in self.defended.pruned)
 
 
 @dataclass(frozen=True, eq=False)

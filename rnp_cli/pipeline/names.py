@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from rnp_cli.defense.channels import Channel
+
 _INSIDE = "network."  # where the classifier keeps the checkpoint's network
+
+
+def inside(channel: Channel) -> Channel:
+    """Return a channel of the classifier as one of the network in it."""
+    return Channel(channel.layer.removeprefix(_INSIDE), channel.index)
 
 
 class Names:

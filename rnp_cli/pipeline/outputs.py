@@ -1,95 +1,123 @@
-"""What a run writes, and in which format: the model, and the report beside it."""
+"""What a run writes, and in which formats: the model, and the report beside it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-
-from torch import Tensor
 
 from rnp_cli._version import __version__
 from rnp_cli.checkpoints import Checkpoint
 from rnp_cli.errors import UsageError
+from rnp_cli.events import Listener, StageDone, StageStarted
 from rnp_cli.export.atomic import check_writable, write_all
-from rnp_cli.export.safetensors import safetensors_bytes
-from rnp_cli.graph import OnnxGraph
+from rnp_cli.export.extras import imported
+from rnp_cli.export.model import Prepared
 from rnp_cli.pipeline.request import OUTPUT_SUFFIXES, SanitizeRequest
+from rnp_cli.report.plain import plain
 from rnp_cli.report.sanitization import Report
-
-
-@dataclass(frozen=True, eq=False)
-class SanitizedModel:
-    """The tensors to write, and the graph of an ONNX model, which goes with them."""
-
-    state_dict: Mapping[str, Tensor]
-    graph: OnnxGraph | None
+from rnp_cli.report.schema import InputInfo
 
 
 def check_outputs(request: SanitizeRequest) -> tuple[Path, ...]:
-    """Return where the model and the report go; raises UsageError before the work."""
+    """Return where models and report go; raises UsageError before the work."""
     report_path = request.report_path()
-    if request.output is None or report_path is None:
+    if report_path is None:
         return ()
-    if request.output.suffix not in OUTPUT_SUFFIXES:
-        raise UsageError(
-            f"{request.output.name} does not end in {' or '.join(OUTPUT_SUFFIXES)}.",
-            hint="Those are the formats that sanitized models are written in.",
-        )
-    outputs = (request.output, report_path)
-    if request.model.resolve() in {path.resolve() for path in outputs}:
+    for output in request.outputs:
+        if output.suffix not in OUTPUT_SUFFIXES:
+            raise UsageError(
+                f"{output.name} does not end in {' or '.join(OUTPUT_SUFFIXES)}.",
+                hint="Those are the formats that sanitized models are written in.",
+            )
+        if request.compact and output.suffix == ".safetensors":
+            raise UsageError(
+                f"{output.name} cannot be compact: without some channels the weights "
+                "fit no network of that name, and safetensors holds no graph.",
+                hint="With --compact, name files with --output that end in .onnx or "
+                ".pt2, which do.",
+            )
+    outputs = (*request.outputs, report_path)
+    places = [path.resolve() for path in outputs]
+    if request.model.resolve() in places:
         raise UsageError("The output would replace the checkpoint that is read.")
+    if len({*places}) < len(places):
+        raise UsageError("Two outputs are one file.", hint="Give each its own name.")
     check_writable(outputs, force=request.force)
     return outputs
 
 
-def check_format(request: SanitizeRequest, checkpoint: Checkpoint) -> None:
-    """Check that the checkpoint can be written in the format asked for.
+def check_formats(request: SanitizeRequest, checkpoint: Checkpoint) -> None:
+    """Check that the checkpoint can be written in the formats asked for.
 
-    Raises UsageError where it cannot, and InputRefused where its graph breaks a rule
-    of ONNX.
+    Raises UsageError where it cannot, or where a library for that is not installed, and
+    InputRefused where its graph breaks a rule of ONNX.
     """
-    if request.output is not None:
-        is_onnx = checkpoint.graph is not None
-        if is_onnx != (request.output.suffix == ".onnx"):
-            wanted = ".onnx" if is_onnx else ".safetensors"
+    if checkpoint.graph is None:
+        if any(output.suffix == ".onnx" for output in request.outputs):
+            from rnp_cli.export.onnx_from_torch import require
+
+            require()
+        if request.compact:
+            imported("torch_pruning", extra="compact")
+        return
+    for output in request.outputs:
+        if output.suffix != ".onnx":
             raise UsageError(
                 f"{request.model.name} is {checkpoint.format}, which is sanitized to "
-                f"{wanted}, not to {request.output.suffix}.",
-                hint=f"Give --output a name that ends in {wanted}.",
+                f".onnx, not to {output.suffix}.",
+                hint="Give --output a name that ends in .onnx.",
             )
-    if checkpoint.graph is not None:
-        from rnp_cli.export.onnx import onnx_bytes
+    if request.compact:
+        raise UsageError(
+            f"{request.model.name} is {checkpoint.format}, whose graph is kept as it "
+            "came: --compact is for networks of torch.",
+            hint="Leave --compact out, or give the PyTorch file.",
+        )
+    from rnp_cli.export.onnx import onnx_bytes
 
-        onnx_bytes(checkpoint.graph, checkpoint.state_dict, {})
+    onnx_bytes(checkpoint.graph, checkpoint.state_dict, {})
 
 
 def write(
     request: SanitizeRequest,
     outputs: tuple[Path, ...],
     report: Report,
-    model: SanitizedModel | None,
+    models: Mapping[Path, Prepared],
+    listen: Listener,
 ) -> tuple[Path, ...]:
-    """Write the report, and the model where there is one; return what was written."""
+    """Write the report, and the models where there are any; return what was written."""
     if not outputs:
         return ()
-    model_path, report_path = outputs
+    *_, report_path = outputs
     contents = {report_path: report.model_dump_json(indent=2).encode() + b"\n"}
-    if model is not None:
+    if models:
+        listen(StageStarted(stage="write"))
         metadata = {
             "rnp_version": __version__,
             "rnp_input_sha256": report.model.sha256,
             "rnp_report_sha256": report.digest(),
             "rnp_report": report_path.name,
+            **_feeding(report.input),
         }
-        contents[model_path] = _bytes(model, metadata)  # comes last
+        for path, prepared in models.items():  # they come last
+            contents[path] = prepared.content(metadata)
+        named = ", ".join(plain(path.name) for path in models)
+        listen(StageDone(stage="write", summary=named))
     write_all(contents, force=request.force)
     return tuple(contents)
 
 
-def _bytes(model: SanitizedModel, metadata: Mapping[str, str]) -> bytes:
-    if model.graph is None:
-        return safetensors_bytes(model.state_dict, {"format": "pt", **metadata})
-    from rnp_cli.export.onnx import onnx_bytes  # it needs onnx, nothing else does
+def _feeding(fed: InputInfo) -> dict[str, str]:
+    """Say what the network takes and gives, as the options of the same names do."""
+    return {
+        "rnp_image_channels": str(fed.channels),
+        "rnp_image_size": "x".join(map(str, fed.size)),
+        "rnp_image_range": f"0,{fed.scale:.9g}",
+        "rnp_image_mean": _numbers(fed.mean),
+        "rnp_image_std": _numbers(fed.std),
+        "rnp_output": fed.output,
+    }
 
-    return onnx_bytes(model.graph, model.state_dict, metadata)
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return ",".join(f"{value:.9g}" for value in values)

@@ -12,9 +12,10 @@ from rnp_cli.data.load import LabelSource
 from rnp_cli.defense.rnp import DefenseConfig
 from rnp_cli.errors import UsageError
 from rnp_cli.evidence.look import EvidenceConfig
+from rnp_cli.export.formats import FORMATS
 
 Method = Literal["rnp", "rnp+repair", "anp", "nad"]
-OUTPUT_SUFFIXES = (".safetensors", ".onnx")
+OUTPUT_SUFFIXES = tuple(FORMATS)
 
 
 class ModelRequest(BaseModel):
@@ -65,11 +66,15 @@ class SanitizeRequest(ModelRequest):
     when: only on evidence of a backdoor, or always; without evidence only pruning is
     known.
 
-    output: the safetensors file, or the ONNX file where the model is ONNX, or None to
-    write nothing; the report goes beside it.
+    outputs: files for the model, each in the format that its ending names; the report
+    goes beside the first. None: nothing is written. A model that came as ONNX goes out
+    as ONNX only.
+    compact: leave pruned channels out of the files where that changes no answer; for
+    formats that hold the network's graph.
     """
 
-    output: Path | None = None
+    outputs: tuple[Path, ...] = ()
+    compact: bool = False
     force: bool = False
     defense: DefenseConfig = DefenseConfig()
     evidence: EvidenceConfig = EvidenceConfig()
@@ -77,10 +82,10 @@ class SanitizeRequest(ModelRequest):
     when: Literal["evidence", "always"] = "evidence"
 
     def report_path(self) -> Path | None:
-        """Return the report's place beside the output."""
-        if self.output is None:
+        """Return the report's place beside the first output."""
+        if not self.outputs:
             return None
-        stem = self.output.name
+        stem = self.outputs[0].name
         for suffix in (*OUTPUT_SUFFIXES, ".sanitized"):
             stem = stem.removesuffix(suffix)
-        return self.output.with_name(f"{stem}.report.json")
+        return self.outputs[0].with_name(f"{stem}.report.json")

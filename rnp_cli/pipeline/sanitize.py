@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from rnp_cli.architectures import load
 from rnp_cli.data.classifier import Classifier
@@ -14,21 +14,15 @@ from rnp_cli.defense.augment import bearable_augmentation
 from rnp_cli.device import reproducible, suitable_threads
 from rnp_cli.events import Listener, ignore
 from rnp_cli.evidence.look import look
-from rnp_cli.export.safetensors import tensors_sha256
 from rnp_cli.pipeline.clock import Clock
 from rnp_cli.pipeline.describe_sanitizing import make_report
 from rnp_cli.pipeline.escalate import Escalation, Removal
+from rnp_cli.pipeline.exporting import prepare, rehearse
 from rnp_cli.pipeline.opening import OpenedModel, read_model, with_samples
-from rnp_cli.pipeline.outputs import (
-    SanitizedModel,
-    check_format,
-    check_outputs,
-    write,
-)
+from rnp_cli.pipeline.outputs import check_formats, check_outputs, write
 from rnp_cli.pipeline.request import SanitizeRequest
 from rnp_cli.pipeline.rewrite import rewrite
-from rnp_cli.report.plain import plain
-from rnp_cli.report.sanitization import OutputInfo, Report
+from rnp_cli.report.sanitization import Report
 
 _FAILED = ("not-safe", "no-safe-threshold")
 _SINGLE = torch.finfo(torch.float32).eps
@@ -56,11 +50,12 @@ def sanitize(request: SanitizeRequest, *, listen: Listener = ignore) -> Sanitize
     clock = Clock(listen)
     outputs = check_outputs(request)
     read = read_model(request, clock)
-    check_format(request, read.checkpoint)
+    check_formats(request, read.checkpoint)
     with reproducible():
         opened = with_samples(read, request, clock)
         clean = opened.clean
         with suitable_threads(clean.classifier, clean.samples.images[:1]):
+            rehearse(request, opened, clock)
             model = opened.working()
             parts = opened.split(request.defense.holdout_share, seed=request.seed)
             augmentation = bearable_augmentation(model, parts.fit, seed=request.seed)
@@ -101,7 +96,13 @@ def sanitize(request: SanitizeRequest, *, listen: Listener = ignore) -> Sanitize
                 written,
                 clock.run(),
             )
-    return _written(request, outputs, opened, report, tensors)
+            if report.outcome in _FAILED:
+                paths = write(request, outputs, report, {}, clock)
+                return SanitizeResult(report, None, paths)
+            exported = prepare(request, opened, tensors, written, removal, clock)
+            report = exported.noted_in(report)
+            paths = write(request, outputs, report, exported.models, clock)
+    return SanitizeResult(report, tensors, paths)
 
 
 def _remove(escalation: Escalation, request: SanitizeRequest) -> Removal:
@@ -116,7 +117,7 @@ def _remove(escalation: Escalation, request: SanitizeRequest) -> Removal:
 
 def _as_written(
     opened: OpenedModel, tensors: dict[str, Tensor], removal: Removal
-) -> nn.Module:
+) -> Classifier:
     """Return the network of the tensors to be written; check that it is the one made.
 
     Only what the checkpoint keeps in less than single precision is rounded.
@@ -135,20 +136,3 @@ def _as_written(
         if not torch.allclose(kept[name], made, rtol=share, atol=share**2):
             raise RuntimeError("the sanitized tensors differ from the model made")
     return again
-
-
-def _written(
-    request: SanitizeRequest,
-    outputs: tuple[Path, ...],
-    opened: OpenedModel,
-    report: Report,
-    tensors: dict[str, Tensor],
-) -> SanitizeResult:
-    if report.outcome in _FAILED:
-        return SanitizeResult(report, None, write(request, outputs, report, None))
-    if request.output is not None:
-        digest = tensors_sha256(tensors)
-        info = OutputInfo(file=plain(request.output.name), tensors_sha256=digest)
-        report = report.model_copy(update={"output": info})
-    model = SanitizedModel(tensors, opened.checkpoint.graph)
-    return SanitizeResult(report, tensors, write(request, outputs, report, model))

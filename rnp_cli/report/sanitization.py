@@ -104,10 +104,26 @@ class TriedTrigger(Part):
 
 
 class OutputInfo(Part):
-    """The sanitized model."""
+    """One file that the sanitized model was written to."""
 
     file: str
-    tensors_sha256: str
+    format: str
+    opset: int | None = Field(default=None, description="of an ONNX file")
+    tensors_sha256: str = Field(
+        description="of names, shapes, types and values of all tensors in the file, "
+        "as safetensors without metadata has them"
+    )
+
+
+class CompactionInfo(Part):
+    """What leaving pruned channels out came to; flops: of one image."""
+
+    pruned: int
+    removed: int
+    parameters_before: int
+    parameters_after: int
+    flops_before: int
+    flops_after: int
 
 
 class Report(Part):
@@ -152,7 +168,10 @@ class Report(Part):
     pruning: PruningInfo | None
     repair: RepairInfo | None
     distillation: DistillationInfo | None = None
-    output: OutputInfo | None
+    outputs: tuple[OutputInfo, ...] = Field(description="none: no model was written")
+    compaction: CompactionInfo | None = Field(
+        default=None, description="where it was asked for"
+    )
     not_checked: tuple[str, ...]
     settings: dict[str, dict[str, float | int] | float]
     run: RunInfo

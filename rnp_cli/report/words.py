@@ -8,7 +8,12 @@ from typing import Literal
 from rnp_cli.report import families
 from rnp_cli.report.detection import VerdictInfo
 from rnp_cli.report.facts import Fact, class_name, interval, model_facts
-from rnp_cli.report.sanitization import Outcome, Report, TriedTrigger
+from rnp_cli.report.sanitization import (
+    CompactionInfo,
+    Outcome,
+    Report,
+    TriedTrigger,
+)
 
 Tone = Literal["good", "doubtful", "bad"]
 _TITLES: dict[Outcome, str] = {
@@ -156,6 +161,8 @@ def facts(report: Report) -> list[Fact]:
             )
         )
     rows += _unlearned(report)
+    if report.compaction is not None:
+        rows.append(("Compaction", _compaction(report.compaction)))
     rows += [("Finding", finding) for finding in report.model.findings]
     return rows
 
@@ -188,6 +195,32 @@ def _unlearned(report: Report) -> Iterator[Fact]:
         )
         if report.pruning.threshold is not None:
             yield "Threshold", f"masks up to {report.pruning.threshold:.3f}"
+
+
+def _compaction(compaction: CompactionInfo) -> str:
+    """Say what went, and what that saves."""
+    return (
+        f"{compaction.removed} of {compaction.pruned} pruned channels left out; "
+        f"{compaction.parameters_before:,} parameters before, "
+        f"{compaction.parameters_after:,} after; "
+        f"{compaction.flops_before:,} FLOPs per image before, "
+        f"{compaction.flops_after:,} after"
+    )
+
+
+def outputs(report: Report) -> list[Fact]:
+    """List the files that the model was written to, and what is in them."""
+    if not report.outputs:
+        return [("Output", "no model was written")]
+    return [
+        (
+            "Output",
+            f"{output.file}, {output.format}"
+            + (f" opset {output.opset}" if output.opset is not None else "")
+            + f", SHA-256 of its tensors {output.tensors_sha256}",
+        )
+        for output in report.outputs
+    ]
 
 
 def tried_row(trigger: TriedTrigger) -> tuple[str, str, str, str]:

@@ -55,7 +55,9 @@ def test_a_missing_file_is_a_usage_error(rnp: Any, name: str) -> None:
     assert name in run.err
 
 
-@pytest.mark.parametrize("name", ["broken.json", "broken.safetensors"])
+@pytest.mark.parametrize(
+    "name", ["broken.json", "broken.safetensors", "broken.onnx", "broken.pt2"]
+)
 def test_what_is_no_report_is_refused_in_a_panel(
     rnp: Any, tmp_path: Path, name: str
 ) -> None:

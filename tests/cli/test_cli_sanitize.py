@@ -84,6 +84,40 @@ def test_an_existing_output_is_refused_in_a_panel(
     assert (tmp_path / "mine.safetensors").read_text() == "mine"
 
 
+def test_several_files_are_written_beside_one_report(
+    rnp: Any, digits: Any, tmp_path: Path
+) -> None:
+    run = rnp(
+        *("sanitize", digits.model, "--clean-dir", digits.clean, "--device", "cpu"),
+        *("-o", "a.pt2", "--output", "b.onnx", "--compact"),
+        *("--method", "rnp", "--when", "always"),
+    )
+
+    assert run.code == 0
+    assert "pruned channels left out" in " ".join(run.out.split())
+    names = ["a.pt2", "a.report.json", "b.onnx"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    for name in names:
+        shown = rnp("inspect", name, "--format", "json")
+        assert (shown.code, shown.err) == (0, "")
+        outputs = Report.model_validate_json(shown.out).outputs
+        assert [output.file for output in outputs] == ["a.pt2", "b.onnx"]
+
+
+def test_one_output_that_is_there_keeps_all_from_being_written(
+    rnp: Any, digits: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "b.onnx").write_text("mine")
+
+    run = rnp(
+        *("sanitize", digits.model, "--clean-dir", digits.clean),
+        *("-o", "a.safetensors", "-o", "b.onnx"),
+    )
+
+    refused(run, 2, "b.onnx is already there")
+    assert [path.name for path in tmp_path.iterdir()] == ["b.onnx"]
+
+
 BAD_OPTIONS: list[tuple[list[str], str]] = [
     (["--device", "cuda:99"], "cuda:99"),
     (["--device", "abacus"], "abacus"),
@@ -98,6 +132,8 @@ BAD_OPTIONS: list[tuple[list[str], str]] = [
     (["--input-size", "0"], "--input-size"),
     (["--output", "model.pt"], ".safetensors"),
     (["--output", "missing/model.safetensors"], "missing"),
+    (["--compact"], "model.sanitized.safetensors cannot be compact"),
+    (["-o", "a.onnx", "-o", "./a.onnx"], "one file"),
     (["--arch", "no-such-network"], "no-such-network"),
     (["--config", "missing.toml"], "missing.toml"),
 ]

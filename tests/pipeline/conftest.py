@@ -36,4 +36,4 @@ def stuck(digits: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def stuck_request(stuck: dict[str, Any], tmp_path: Path) -> SanitizeRequest:
-    return SanitizeRequest(output=tmp_path / "model.sanitized.safetensors", **stuck)
+    return SanitizeRequest(outputs=(tmp_path / "model.sanitized.safetensors",), **stuck)

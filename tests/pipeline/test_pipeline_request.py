@@ -64,12 +64,16 @@ def test_a_range_or_std_of_nothing_is_an_error_of_the_user(
         ("model.sanitized.safetensors", "model.report.json"),
         ("model.safetensors", "model.report.json"),
         ("model.v2.sanitized.safetensors", "model.v2.report.json"),
+        ("model.sanitized.onnx", "model.report.json"),
+        ("model.pt2", "model.report.json"),
     ],
 )
 def test_the_report_goes_beside_the_output(output: str, report: str) -> None:
     folder = Path("some") / "where"
 
-    assert request(output=folder / output).report_path() == folder / report
+    outputs = (folder / output, Path("elsewhere") / "other.onnx")
+
+    assert request(outputs=outputs).report_path() == folder / report
     assert request().report_path() is None
 
 

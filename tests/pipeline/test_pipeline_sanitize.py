@@ -26,7 +26,7 @@ from rnp_cli.evidence.triggers import FAMILIES
 from rnp_cli.export.safetensors import tensors_sha256
 from rnp_cli.pipeline import SanitizeRequest, SanitizeResult, sanitize
 from rnp_cli.report.find import read_report, report_of_model
-from rnp_cli.report.sanitization import Report
+from rnp_cli.report.sanitization import OutputInfo, Report
 
 LOOK = ("unlearn", "invert", "invert", "invert")
 STUCK_STAGES = ("read", "samples", *LOOK, "recover", "prune")
@@ -157,7 +157,11 @@ def test_the_files_vouch_for_each_other(sanitized: Any, digits: Any) -> None:
     digest = hashlib.sha256(digits.model.read_bytes()).hexdigest()
     assert metadata["rnp_input_sha256"] == report.model.sha256 == digest
     assert metadata["rnp_version"] == report.tool_version
-    assert report.output.tensors_sha256 == tensors_sha256(load_file(sanitized.model))
+    digest = tensors_sha256(load_file(sanitized.model))
+    written = OutputInfo(
+        file=sanitized.model.name, format="safetensors", tensors_sha256=digest
+    )
+    assert report.outputs == (written,)
 
 
 def test_the_report_says_what_was_found_and_what_was_not_checked(
@@ -206,7 +210,7 @@ def test_the_examples_attack_is_gone_and_its_skill_is_not(
 def test_one_seed_gives_one_file(sanitized: Any, digits: Any, tmp_path: Path) -> None:
     output = tmp_path / sanitized.model.name
     request = SanitizeRequest(
-        model=digits.model, clean_dir=digits.clean, output=output, device="cpu"
+        model=digits.model, clean_dir=digits.clean, outputs=(output,), device="cpu"
     )
 
     again = sanitize(request)
@@ -234,7 +238,7 @@ def parallel_half(
     request = SanitizeRequest(
         model=folder / "half.pth",
         clean_dir=digits.clean,
-        output=folder / "half.safetensors",
+        outputs=(folder / "half.safetensors",),
         seed=1,
         device="cpu",
     )
@@ -288,7 +292,7 @@ def test_no_safe_threshold_writes_the_report_alone(
     assert (report.outcome, report.pruned) == ("no-safe-threshold", ())
     assert report.pruning is not None
     assert report.pruning.threshold is None
-    assert report.output is None
+    assert report.outputs == ()
     assert report.accuracy_after == report.accuracy_before
 
 
@@ -373,7 +377,7 @@ def test_the_checkpoint_is_never_the_output(
     model = tmp_path / "model.safetensors"
     model.write_bytes(b"precious")
     (tmp_path / "link.safetensors").symlink_to(model)
-    stuck |= {"model": model, "output": tmp_path / name, "force": force}
+    stuck |= {"model": model, "outputs": (tmp_path / name,), "force": force}
 
     assert refused(SanitizeRequest(**stuck), UsageError, "would replace") == []
     assert model.read_bytes() == b"precious"
@@ -382,7 +386,7 @@ def test_the_checkpoint_is_never_the_output(
 def test_another_format_than_safetensors_cannot_be_written(
     stuck: dict[str, Any], tmp_path: Path
 ) -> None:
-    request = SanitizeRequest(output=tmp_path / "model.pt", **stuck)
+    request = SanitizeRequest(outputs=(tmp_path / "model.pt",), **stuck)
 
     assert refused(request, UsageError, r"\.safetensors") == []
 

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -75,10 +76,13 @@ def test_an_onnx_model_is_sanitized_to_an_onnx_model(
     assert report["model"]["matched_by"] == "graph"
     assert report["pruning"]["pruned"]
     assert not any("BatchNorm" in note for note in report["not_checked"])
-    assert report["output"]["file"] == written.name
+    (output,) = report["outputs"]
+    assert (output["file"], output["format"]) == (written.name, "ONNX")
+    assert output["opset"] == onnx.load(written).opset_import[0].version
     metadata = read_onnx_metadata(written)
     assert metadata["rnp_input_sha256"] == report["model"]["sha256"]
     assert metadata["rnp_report"] == "digits.report.json"
+    assert metadata["rnp_image_size"] == "8x8"
     before = read_checkpoint(digits).state_dict
     after = read_checkpoint(written).state_dict
     assert list(after) == list(before)
@@ -94,18 +98,24 @@ def test_an_onnx_model_is_sanitized_to_an_onnx_model(
 
 
 @pytest.mark.parametrize(
-    ("is_onnx", "output"),
-    [(True, "out.safetensors"), (False, "out.onnx"), (True, "out.pt")],
+    ("outputs", "compact", "message"),
+    [
+        (["out.safetensors"], False, "is ONNX, which is sanitized to .onnx"),
+        (["out.onnx", "out.pt2"], False, "is ONNX, which is sanitized to .onnx"),
+        (["out.onnx"], True, "--compact is for networks of torch"),
+    ],
 )
-def test_the_output_is_of_the_inputs_kind(
-    is_onnx: bool, output: str, digits: Path
+def test_the_graph_of_an_onnx_model_stays_what_it_is(
+    outputs: list[str], compact: bool, message: str, digits: Path
 ) -> None:
-    model = digits if is_onnx else DIGITS / "model.pt"
     request = SanitizeRequest(
-        model=model, clean_dir=DIGITS / "clean", output=digits.with_name(output)
+        model=digits,
+        clean_dir=DIGITS / "clean",
+        outputs=tuple(map(digits.with_name, outputs)),
+        compact=compact,
     )
 
-    with pytest.raises(UsageError, match=r"sanitized to|does not end in") as error:
+    with pytest.raises(UsageError, match=message) as error:
         sanitize(request)
 
     assert error.value.hint

@@ -141,8 +141,18 @@ def made(**changes: Any) -> sanitization.Report:
         ),
         "pruning": pruning(),
         "repair": None,
-        "output": sanitization.OutputInfo(
-            file="model.sanitized.safetensors", tensors_sha256="cd" * 32
+        "outputs": (
+            sanitization.OutputInfo(
+                file="model.sanitized.safetensors",
+                format="safetensors",
+                tensors_sha256="cd" * 32,
+            ),
+            sanitization.OutputInfo(
+                file="model.sanitized.onnx",
+                format="ONNX",
+                opset=20,
+                tensors_sha256="ef" * 32,
+            ),
         ),
         "not_checked": ("The attack success rate: no triggered image is known.",),
         "settings": {"holdout_share": 0.3, "unlearn": {"learning_rate": 0.01}},

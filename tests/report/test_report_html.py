@@ -109,8 +109,10 @@ def test_facts_triggers_and_limits_are_told(make_report: Any) -> None:
     for trigger in report.tried:
         assert set(words.tried_row(trigger)) <= set(cells)
     assert set(report.not_checked) <= set(page.texts["li"])
-    digests = report.model.sha256, report.output.tensors_sha256, report.digest()
+    written = [output.tensors_sha256 for output in report.outputs]
+    digests = report.model.sha256, *written, report.digest()
     assert all(any(digest in value for value in values) for digest in digests)
+    assert any("model.sanitized.onnx, ONNX opset 20, SHA-256" in v for v in values)
 
 
 def test_success_is_called_an_estimate(make_report: Any) -> None:
@@ -162,7 +164,7 @@ def test_texts_from_files_act_on_nothing(
         ),
         samples=usual.samples.model_copy(update={"class_names": (hostile,) * 3}),
         pruning=make_pruning(pruned=(channel,), next_in_rank=(channel,)),
-        output=usual.output.model_copy(update={"file": hostile}),
+        outputs=(usual.outputs[0].model_copy(update={"file": hostile}),),
         unlearn_failure=hostile,
         not_checked=(hostile,),
         device=hostile,
@@ -231,7 +233,7 @@ PARTS: dict[str, tuple[dict[str, Any], set[str]]] = {
         {"Recovered triggers of the suspected class (estimates)"},
     ),
     "triggers": ({"triggers": ()}, {"Smallest trigger for each class"}),
-    "output": ({"output": None}, set()),
+    "outputs": ({"outputs": ()}, set()),
     "settings": ({"settings": {}}, set()),
 }
 
@@ -273,7 +275,7 @@ def test_no_safe_threshold(make_report: Any, make_pruning: Any) -> None:
         outcome="no-safe-threshold",
         verdict_after=None,
         pruning=make_pruning(pruned=(), threshold=None, recover=()),
-        output=None,
+        outputs=(),
     )
 
     page = Page(html(report))

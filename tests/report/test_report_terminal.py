@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rnp_cli.report.sanitization import (
+    CompactionInfo,
     DistillationInfo,
     RankedChannel,
     RepairInfo,
@@ -42,6 +43,24 @@ def test_a_repaired_model(
     check_golden("repaired.txt", rendered(render(report)))
 
 
+def test_what_compaction_saved_is_told(make_report: Any, rendered: Rendered) -> None:
+    compaction = CompactionInfo(
+        pruned=9,
+        removed=4,
+        parameters_before=2000,
+        parameters_after=1500,
+        flops_before=80_000,
+        flops_after=70_000,
+    )
+
+    text = unframed(rendered(render(make_report(compaction=compaction))))
+
+    assert "4 of 9 pruned channels left out" in text
+    assert "2,000 parameters before, 1,500 after" in text
+    assert "80,000 FLOPs per image before, 70,000 after" in text
+    assert "left out" not in rendered(render(make_report()))
+
+
 def said(report: Any, rendered: Rendered) -> str:
     """The words of the panel that comes first."""
     return unframed(rendered(render(report)).split("╰")[0])
@@ -52,7 +71,7 @@ def test_what_is_left_is_said(
 ) -> None:
     strong = make_verdict()
     report = make_report(
-        outcome="not-safe", left=("mistakes",), verdict_after=strong, output=None
+        outcome="not-safe", left=("mistakes",), verdict_after=strong, outputs=()
     )
 
     panel = said(report, rendered)
@@ -68,7 +87,7 @@ def test_triggers_that_are_left_are_told(make_report: Any, rendered: Rendered) -
         outcome="not-safe",
         left=("triggers", "success"),
         repair=RepairInfo(rounds=rounds, is_exhausted=False),
-        output=None,
+        outputs=(),
     )
 
     panel = said(report, rendered)
@@ -138,7 +157,7 @@ def test_no_safe_threshold(
         verdict_after=None,
         tried=(),
         pruning=make_pruning(pruned=(), threshold=None),
-        output=None,
+        outputs=(),
     )
 
     check_golden("no_safe_threshold.txt", rendered(render(report)))
