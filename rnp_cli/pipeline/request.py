@@ -12,6 +12,8 @@ from rnp_cli.data.load import LabelSource
 from rnp_cli.defense.rnp import DefenseConfig
 from rnp_cli.errors import UsageError
 from rnp_cli.evidence.look import EvidenceConfig
+from rnp_cli.report.acceptance import Acceptance
+from rnp_cli.report.policy import Policy
 
 Method = Literal["rnp", "rnp+repair"]
 OUTPUT_SUFFIXES = (".safetensors", ".onnx")
@@ -21,7 +23,8 @@ class ModelRequest(BaseModel):
     """Which model, with which clean images, and how it takes them.
 
     input_size: (height, width). value_range: what black and white become, before mean
-    is subtracted and std divided by. What is None is found by trying.
+    is subtracted and std divided by. What is None is found by trying. sources: where
+    options come from, for the report alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,6 +40,7 @@ class ModelRequest(BaseModel):
     value_range: tuple[float, float] | None = None
     device: str = "auto"
     seed: int = Field(0, ge=0, lt=2**63)
+    sources: dict[str, str] = {}
 
     def convention(self) -> Convention | None:
         """Return the input convention that the caller gives, or None."""
@@ -63,6 +67,9 @@ class SanitizeRequest(ModelRequest):
     when: only on evidence of a backdoor, or always; without evidence only pruning is
     known.
 
+    policy: what is called broken in the report; it decides nothing about the model.
+    accepted: what of it the model may break.
+
     output: the safetensors file, or the ONNX file where the model is ONNX, or None to
     write nothing; the report goes beside it.
     """
@@ -73,6 +80,8 @@ class SanitizeRequest(ModelRequest):
     evidence: EvidenceConfig = EvidenceConfig()
     method: Method = "rnp+repair"
     when: Literal["evidence", "always"] = "evidence"
+    policy: Policy = Policy()
+    accepted: tuple[Acceptance, ...] = ()
 
     def report_path(self) -> Path | None:
         """Return the report's place beside the output."""

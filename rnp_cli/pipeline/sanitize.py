@@ -28,6 +28,7 @@ from rnp_cli.pipeline.outputs import (
 from rnp_cli.pipeline.request import SanitizeRequest
 from rnp_cli.pipeline.rewrite import rewrite
 from rnp_cli.report.plain import plain
+from rnp_cli.report.policy import judged
 from rnp_cli.report.sanitization import OutputInfo, Report
 
 _FAILED = ("not-safe", "no-safe-threshold")
@@ -99,8 +100,9 @@ def sanitize(request: SanitizeRequest, *, listen: Listener = ignore) -> Sanitize
                 evidence,
                 escalation.judge_written(removal, written),
                 written,
-                clock.run(),
+                clock.run(request.sources),
             )
+    report = judged(report, request.policy, request.accepted)
     return _written(request, outputs, opened, report, tensors)
 
 
