@@ -101,21 +101,22 @@ def _options(layer: Layer, ctx: typer.Context) -> dict[str, Any]:
         command = ctx.command
         if name != "options" and ctx.parent is not None:
             command = ctx.parent.command.commands[name]  # type: ignore[attr-defined]
-        read = {
-            option: _value(layer, name, option, _settable(command).get(option), ctx)
-            for option in table
-        }
+        params = _settable(command)
+        known = SHARED if name == "options" else params
+        read = {}
+        for option in table:
+            if option not in known:
+                raise unknown_key(f"{layer.file}: [{name}]", option, known)
+            read[option] = _value(layer, name, option, params.get(option), ctx)
         if command is ctx.command:
             values |= read
     return values
 
 
 def _value(layer: Layer, table: str, option: str, param: Any, ctx: Any) -> Any:
-    """Read one value as the option would, if it is this command's."""
+    """Read one value; let the command's own parameter check it, where it has one."""
     kinds = {**SHARED, **OWN.get(table, {})}
     where = f"{layer.file}: [{table}]"
-    if option not in kinds:
-        raise unknown_key(where, option, kinds)
     try:
         value = kinds[option](layer.tables[table][option], layer.file.parent)
     except ValueError as error:

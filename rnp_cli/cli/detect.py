@@ -55,9 +55,9 @@ def detect(
 
     Two witnesses: the smallest change that turns clean images to each class - a pattern
     laid over them, added to them, or a warp - which for a backdoor's class is far
-    smaller than for the others, and the class that
-    draws new mistakes while the clean skill is unlearned. Nothing in MODEL is
-    executed, nothing is written, no triggered image is needed.
+    smaller than for the others, and the class that draws new mistakes while the clean
+    skill is unlearned. Nothing in MODEL is executed, nothing is written, no triggered
+    image is needed.
 
     Example: rnp detect model.pt --clean-dir data/
     """

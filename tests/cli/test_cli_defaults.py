@@ -132,6 +132,7 @@ def test_each_settable_option_has_a_variable_and_the_rest_has_none(
         ("[options]\nmodel = 'x'\n", "[options] has no key 'model'"),
         ("[sanitize]\narch = 'x.py:f'\n", "[sanitize] has no key 'arch'"),
         ("[detect]\nwhen = 'always'\n", "[detect] has no key 'when'"),
+        ("[filter]\naccepted = 'x'\n", "[filter] has no key 'accepted'"),
         ("[options]\nseed = '1'\n", "[options] seed must be a whole number"),
         ("[options]\nseed = true\n", "[options] seed must be a whole number"),
         ("[options]\nseed = -1\n", "[options] seed: "),
