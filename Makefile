@@ -5,7 +5,7 @@ READY := .venv/.ready
 
 COUNT ?= 100000
 
-.PHONY: demo test lint fuzz clean
+.PHONY: demo test lint docs fuzz clean
 
 demo: $(READY)
 	mkdir -p build
@@ -22,6 +22,10 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The pages of the commands, from their code.
+docs: $(READY)
+	$(BIN)/python docs/make.py
 
 # Mutated model files through the reader; some minutes.
 fuzz: $(READY)

@@ -8,6 +8,9 @@
 # RNP_FAIL_ON  rules of --fail-on, one a line: backdoor, accuracy=2, residual=10
 # RNP_ARGUMENTS  further options of rnp sanitize, one word a line
 #
+# rnp itself reads RNP_CONFIG and RNP_ACCEPTED, its files of settings and of accepted
+# findings, and what else `rnp sanitize --help` names.
+#
 # Ends with the exit code of rnp sanitize: 0 fine, 1 policy failed, 2 error, 3 refused.
 set -euo pipefail
 

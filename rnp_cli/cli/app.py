@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from inspect import cleandoc
 from typing import Annotated
 
 import typer
@@ -49,10 +51,17 @@ def rnp(
     """Remove backdoors from neural networks with a few hundred clean images."""
 
 
-app.command(epilog=EXIT_CODES)(sanitize)
-app.command(epilog=EXIT_CODES)(detect)
-app.command(epilog=EXIT_CODES)(trigger)
-app.command("filter", epilog=EXIT_CODES)(filter_images)
-app.command(epilog=EXIT_CODES)(inspect)
-app.command(epilog=EXIT_CODES)(scan)
-app.command(epilog=EXIT_CODES)(schema)
+def _add(command: Callable[..., None], name: str | None = None) -> None:
+    """Add a command, its help in paragraphs: Typer keeps the line breaks of code."""
+    paragraphs = cleandoc(command.__doc__ or "").split("\n\n")
+    text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    app.command(name, help=text, epilog=EXIT_CODES)(command)
+
+
+_add(sanitize)
+_add(detect)
+_add(trigger)
+_add(filter_images, "filter")
+_add(inspect)
+_add(scan)
+_add(schema)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,8 +35,8 @@ def job(*, is_one: bool) -> Iterator[None]:
         raise
 
 
-def tell(report: Report, broken: Iterable[str]) -> None:
-    """Annotate the outcome and broken rules; add the report to the job's summary.
+def tell(report: Report) -> None:
+    """Annotate the outcome, and rules broken; add the report to the job's summary.
 
     The summary is GitHub's, where $GITHUB_STEP_SUMMARY names a file.
     """
@@ -46,8 +46,11 @@ def tell(report: Report, broken: Iterable[str]) -> None:
     if report.verdict.level != "none" or words.tone(report) == "bad":
         title = f"{report.model.file}: {words.title(report)}"
         _annotate(_LEVELS[words.tone(report)], title, words.said(report))
-    for what in broken:
-        _annotate("error", "Policy", what)
+    for breach in report.breaches:
+        if breach.accepted is None:
+            _annotate("error", "Policy", breach.said)
+        else:
+            _annotate("notice", "Accepted", words.accepted(breach))
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary:
         with Path(summary).open("a", encoding="utf-8") as file:

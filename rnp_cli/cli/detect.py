@@ -8,6 +8,7 @@ import typer
 
 from rnp_cli.cli.guard import guarded
 from rnp_cli.cli.parameters import (
+    Accepted,
     Arch,
     CleanDir,
     Config,
@@ -24,18 +25,21 @@ from rnp_cli.cli.parameters import (
 )
 from rnp_cli.errors import ExitCode
 
-_LEVELS = ("none", "weak", "strong")
-
 
 @guarded
 def detect(
+    ctx: typer.Context,
     model: ModelFile,
     clean_dir: CleanDir,
+    config: Config = None,
     arch: Arch = None,
     labels: Labels = "folder",
     fail_on: Annotated[
         Literal["weak", "strong", "never"],
-        typer.Option(help="Evidence from which the command ends with exit code 1."),
+        typer.Option(
+            envvar="RNP_DETECT_FAIL_ON",
+            help="Evidence from which the command ends with exit code 1.",
+        ),
     ] = "strong",
     hear_both: Annotated[
         bool,
@@ -45,8 +49,8 @@ def detect(
             "they take longer than it.",
         ),
     ] = False,
+    accepted: Accepted = None,
     max_samples: MaxSamples = 2000,
-    config: Config = None,
     device: Device = "auto",
     seed: Seed = 0,
     input_size: InputSize = None,
@@ -66,13 +70,18 @@ def detect(
     Example: rnp detect model.pt --clean-dir data/
     """
     from rnp_cli.cli import options
+    from rnp_cli.cli.accepted import read_accepted
+    from rnp_cli.cli.defaults import settings_of, sources
+    from rnp_cli.cli.knobs import read_knobs
     from rnp_cli.cli.progress import StageProgress
     from rnp_cli.cli.show import show
     from rnp_cli.pipeline.detect import DetectRequest
     from rnp_cli.pipeline.detect import detect as run
     from rnp_cli.report.detection_terminal import render_detection
+    from rnp_cli.report.policy import failing, judged_detection
 
-    defense, evidence = options.read_config(config)
+    entries = read_accepted(accepted)
+    defense, evidence = read_knobs(settings_of(ctx).layers)
     request = DetectRequest(
         model=model,
         clean_dir=clean_dir,
@@ -82,14 +91,14 @@ def detect(
         **options.feeding(input_size, value_range, mean, std),
         device=device,
         seed=seed,
+        sources=sources(ctx),
         holdout_share=defense.holdout_share,
         unlearn=defense.unlearn,
         evidence=evidence,
         hear_both=hear_both,
     )
     with StageProgress() as progress:
-        detection = run(request, listen=progress)
+        detection = judged_detection(run(request, listen=progress), fail_on, entries)
     show(detection, output_format, render_detection)
-    level = _LEVELS.index(detection.verdict.level)
-    if fail_on != "never" and level >= _LEVELS.index(fail_on):
+    if failing(detection):
         raise typer.Exit(ExitCode.POLICY)

@@ -11,6 +11,7 @@ from rnp_cli.cli.guard import guarded
 from rnp_cli.cli.parameters import (
     Arch,
     CleanDir,
+    Config,
     Device,
     InputSize,
     Labels,
@@ -27,6 +28,7 @@ from rnp_cli.errors import ExitCode
 
 @guarded
 def filter_images(
+    ctx: typer.Context,
     model: ModelFile,
     clean_dir: CleanDir,
     suspects: Annotated[
@@ -36,6 +38,7 @@ def filter_images(
             "sent to the model. No labels are needed."
         ),
     ],
+    config: Config = None,
     sanitized: Annotated[
         Path | None,
         typer.Option(
@@ -49,6 +52,7 @@ def filter_images(
         typer.Option(
             min=1e-6,
             max=0.5,
+            envvar="RNP_FPR",
             help="The share of clean images that may be called suspect. n held-out "
             "images, half of the clean ones, can tell rates from 1/(n+1) on.",
         ),
@@ -94,12 +98,15 @@ def filter_images(
     Example: rnp filter model.pt --clean-dir data/ --suspects inbox/ -o inbox.csv
     """
     from rnp_cli.cli import options
+    from rnp_cli.cli.defaults import settings_of, sources
+    from rnp_cli.cli.knobs import read_knobs
     from rnp_cli.cli.progress import StageProgress
     from rnp_cli.cli.show import show
     from rnp_cli.pipeline.filter import filter_suspects
     from rnp_cli.pipeline.filter_request import FilterRequest
     from rnp_cli.report.filtering_terminal import render_filtering
 
+    defense, _ = read_knobs(settings_of(ctx).layers)
     request = FilterRequest(
         model=model,
         clean_dir=clean_dir,
@@ -116,6 +123,8 @@ def filter_images(
         **options.feeding(input_size, value_range, mean, std),
         device=device,
         seed=seed,
+        sources=sources(ctx),
+        unlearn=defense.unlearn,
     )
     with StageProgress() as progress:
         filtering = filter_suspects(request, listen=progress)

@@ -43,6 +43,9 @@ def guarded_run(app: Callable[[], object]) -> None:
     """Run the whole application; a bug ends in 2, never in 1, and says it is one."""
     try:
         app()
+    except RnpError as error:  # of options, before any command runs
+        show_error(error)
+        sys.exit(error.exit_code)
     except Exception:  # noqa: BLE001 - the last resort, and it shows everything
         traceback.print_exc()
         sys.stderr.write("This is a bug in rnp: please report it with these lines.\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 from rnp_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from rnp_cli.defense.rnp import DefenseConfig
-    from rnp_cli.evidence.look import EvidenceConfig
     from rnp_cli.report.policy import Policy
 
 
@@ -107,40 +104,4 @@ def policy(rules: Sequence[str]) -> Policy:
         raise UsageError(
             f"--fail-on takes no {' or '.join(repr(rule) for rule in rules)}.",
             hint="It takes backdoor, accuracy=POINTS and residual=PERCENT, each once.",
-        ) from error
-
-
-def read_config(
-    path: Path | None, max_drop: float | None = None
-) -> tuple[DefenseConfig, EvidenceConfig]:
-    """Read the knobs of the stages from TOML; ``max_drop``, in points, wins."""
-    from pydantic import ValidationError
-
-    from rnp_cli.defense.rnp import DefenseConfig
-    from rnp_cli.evidence.look import EvidenceConfig
-
-    values: dict[str, Any] = {}
-    evident = EvidenceConfig.model_fields.keys()
-    try:
-        if path is not None:
-            values = tomllib.loads(path.read_text(encoding="utf-8"))
-        if max_drop is not None:
-            table = values.setdefault("threshold", {})
-            if isinstance(table, dict):  # or else the check below says what is wrong
-                table["max_accuracy_drop"] = max_drop / 100
-        of_evidence = {name: values.pop(name) for name in evident & values.keys()}
-        return (
-            DefenseConfig.model_validate(values),
-            EvidenceConfig.model_validate(of_evidence),
-        )
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}.") from error
-    except ValidationError as error:
-        wrong = "; ".join(
-            ".".join(map(str, e["loc"])) + f": {e['msg']}" for e in error.errors()
-        )
-        tables = sorted({*DefenseConfig.model_fields, *evident})
-        raise UsageError(
-            f"{path} has settings that do not fit: {wrong}.",
-            hint=f"It may have {', '.join(tables)}.",
         ) from error

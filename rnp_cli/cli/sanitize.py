@@ -10,6 +10,7 @@ import typer
 from rnp_cli.cli.guard import guarded
 from rnp_cli.cli.parameters import (
     METHOD,
+    Accepted,
     Arch,
     CleanDir,
     Config,
@@ -28,13 +29,14 @@ from rnp_cli.errors import ExitCode
 
 if TYPE_CHECKING:
     from rnp_cli.pipeline import SanitizeRequest, SanitizeResult
-    from rnp_cli.report.policy import Policy
 
 
 @guarded
 def sanitize(
+    ctx: typer.Context,
     model: ModelFile,
     clean_dir: CleanDir,
+    config: Config = None,
     output: Annotated[
         list[Path] | None,
         typer.Option(
@@ -64,6 +66,7 @@ def sanitize(
         typer.Option(
             min=0,
             max=99,
+            envvar="RNP_MAX_ACCURACY_DROP",
             rich_help_panel=METHOD,
             help="Points of clean accuracy that pruning may cost.  \\[default: 2]",
         ),
@@ -72,6 +75,7 @@ def sanitize(
     when: Annotated[
         Literal["evidence", "always"],
         typer.Option(
+            envvar="RNP_WHEN",
             help="Change the model only on evidence of a backdoor, or prune it in any "
             "case as far as --max-accuracy-drop goes.",
         ),
@@ -79,6 +83,7 @@ def sanitize(
     method: Annotated[
         Literal["rnp", "rnp+repair", "anp", "nad"],
         typer.Option(
+            envvar="RNP_METHOD",
             rich_help_panel=METHOD,
             help="rnp: prune as far as --max-accuracy-drop goes, as the paper does. "
             "rnp+repair: prune no more than takes the recovered triggers away, repair "
@@ -87,7 +92,6 @@ def sanitize(
             "the original. Both look again, too.",
         ),
     ] = "rnp+repair",
-    config: Config = None,
     device: Device = "auto",
     seed: Seed = 0,
     input_size: InputSize = None,
@@ -97,12 +101,14 @@ def sanitize(
     fail_on: Annotated[
         list[str] | None,
         typer.Option(
+            envvar="RNP_SANITIZE_FAIL_ON",
             help="End with exit code 1 for this, too: backdoor (evidence in MODEL, "
             "although removed), accuracy=POINTS (more lost on the holdout), or "
             "residual=PERCENT (of images that a recovered trigger still turns). May "
             "be repeated. The sanitized model is written all the same.",
         ),
     ] = None,
+    accepted: Accepted = None,
     for_ci: Annotated[
         bool,
         typer.Option(
@@ -125,13 +131,16 @@ def sanitize(
     Example: rnp sanitize model.pt --clean-dir data/
     """
     from rnp_cli.cli import ci, options
+    from rnp_cli.cli.accepted import read_accepted
+    from rnp_cli.cli.defaults import settings_of, sources
+    from rnp_cli.cli.knobs import read_knobs
     from rnp_cli.cli.progress import StageProgress
     from rnp_cli.pipeline import SanitizeRequest
     from rnp_cli.pipeline import sanitize as run
 
     with ci.job(is_one=for_ci):
-        policy = options.policy(fail_on or ())
-        defense, evidence = options.read_config(config, max_accuracy_drop)
+        layers = settings_of(ctx).layers
+        defense, evidence = read_knobs(layers, max_accuracy_drop)
         request = SanitizeRequest(
             model=model,
             clean_dir=clean_dir,
@@ -144,43 +153,41 @@ def sanitize(
             **options.feeding(input_size, value_range, mean, std),
             device=device,
             seed=seed,
+            sources=sources(ctx),
             defense=defense,
             evidence=evidence,
             method=method,
             when=when,
+            policy=options.policy(fail_on or ()),
+            accepted=read_accepted(accepted),
         )
         with StageProgress() as progress:
             result = run(request, listen=progress)
-    _conclude(request, result, policy, output_format, for_ci=for_ci)
+    _conclude(request, result, output_format, for_ci=for_ci)
 
 
 def _conclude(
     request: SanitizeRequest,
     result: SanitizeResult,
-    policy: Policy,
     output_format: str,
     *,
     for_ci: bool,
 ) -> None:
     """Show what came of it, and end with the exit code that it deserves."""
     from rnp_cli.cli import ci
-    from rnp_cli.cli.show import show
+    from rnp_cli.cli.show import show, tell_policy
     from rnp_cli.report.formats import FORMATS
-    from rnp_cli.report.plain import plain
-    from rnp_cli.report.policy import violations
+    from rnp_cli.report.policy import is_failed
     from rnp_cli.report.terminal import render
 
     report = result.report
     show(report, output_format, render, formats=FORMATS, written=result.written)
-    is_failed = result.state_dict is None
     for output in request.outputs:
-        if is_failed and output.exists():
+        if result.state_dict is None and output.exists():
             typer.echo(f"{output} is of an earlier run, not of this.", err=True)
-    broken = [] if is_failed else list(violations(report, policy))
     if for_ci:
-        ci.tell(report, broken)
+        ci.tell(report)
     else:
-        for what in broken:
-            typer.echo(f"Policy: {plain(what)}.", err=True)
-    if is_failed or broken:
+        tell_policy(report)
+    if is_failed(report):
         raise typer.Exit(ExitCode.POLICY)

@@ -11,7 +11,9 @@ from pydantic import BaseModel
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from rnp_cli.report import words
 from rnp_cli.report.plain import plain
+from rnp_cli.report.sanitization import Report
 from rnp_cli.report.schema import as_json
 
 R = TypeVar("R", bound=BaseModel)
@@ -36,6 +38,16 @@ def show(
     console = Console()
     console.print(render(report))
     tell_written(written)
+
+
+def tell_policy(report: Report) -> None:
+    """Say on stderr which rules are broken, and which may be for now."""
+    console = Console(stderr=True)
+    for breach in report.breaches:
+        told = f"Policy: {breach.said}."
+        if breach.accepted is not None:
+            told = f"Accepted {words.accepted(breach)}."
+        console.print(Text(plain(told)), soft_wrap=True)
 
 
 def tell_written(paths: Iterable[Path]) -> None:

@@ -28,8 +28,10 @@ from rnp_cli.cli.parameters import (
 
 @guarded
 def trigger(
+    ctx: typer.Context,
     model: ModelFile,
     clean_dir: CleanDir,
+    config: Config = None,
     target: Annotated[
         list[int] | None,
         typer.Option(
@@ -72,7 +74,6 @@ def trigger(
         ),
     ] = "original",
     max_samples: MaxSamples = 2000,
-    config: Config = None,
     device: Device = "auto",
     seed: Seed = 0,
     input_size: InputSize = None,
@@ -90,12 +91,14 @@ def trigger(
     Example: rnp trigger model.pt --clean-dir data/ --target 7
     """
     from rnp_cli.cli import options
+    from rnp_cli.cli.defaults import settings_of, sources
+    from rnp_cli.cli.knobs import read_knobs
     from rnp_cli.cli.progress import StageProgress
     from rnp_cli.cli.show import show
     from rnp_cli.pipeline.trigger import TriggerRequest, recover_triggers
     from rnp_cli.report.triggers_terminal import render_triggers
 
-    defense, evidence = options.read_config(config)
+    defense, evidence = read_knobs(settings_of(ctx).layers)
     folder = output or options.default_folder(model)
     request = TriggerRequest(
         model=model,
@@ -112,6 +115,7 @@ def trigger(
         **options.feeding(input_size, value_range, mean, std),
         device=device,
         seed=seed,
+        sources=sources(ctx),
         holdout_share=defense.holdout_share,
         unlearn=defense.unlearn,
         evidence=evidence,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from rnp_cli.events import Event, Listener, StageDone, StageStarted
@@ -30,10 +31,11 @@ class Clock:
             self._stages[event.stage] = round(before + took, 3)
         self._listen(event)
 
-    def run(self) -> RunInfo:
-        """Return what was measured so far."""
+    def run(self, sources: Mapping[str, str]) -> RunInfo:
+        """Return what was measured so far, and where options came from."""
         return RunInfo(
             started=self._date.isoformat(timespec="seconds"),
             seconds=round(time.perf_counter() - self._began, 3),
             stages=self._stages,
+            sources=dict(sources),
         )

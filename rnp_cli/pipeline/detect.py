@@ -100,7 +100,7 @@ def _detection(
             "unlearn": request.unlearn.model_dump(),
             **request.evidence.model_dump(),
         },
-        run=clock.run(),
+        run=clock.run(request.sources),
     )
 
 

@@ -58,7 +58,7 @@ def filter_suspects(request: FilterRequest, *, listen: Listener = ignore) -> Fil
         with suitable_threads(clean.classifier, clean.samples.images[:1]):
             prepared = _prepare(request, opened, clock)
             tally = _score(request, prepared, quarantine, clock)
-            return filtering(request, prepared, tally, clock.run())
+            return filtering(request, prepared, tally, clock.run(request.sources))
 
 
 def _check(request: FilterRequest) -> Quarantine | None:

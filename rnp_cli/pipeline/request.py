@@ -13,6 +13,8 @@ from rnp_cli.defense.rnp import DefenseConfig
 from rnp_cli.errors import UsageError
 from rnp_cli.evidence.look import EvidenceConfig
 from rnp_cli.export.formats import FORMATS
+from rnp_cli.report.acceptance import Acceptance
+from rnp_cli.report.policy import Policy
 
 Method = Literal["rnp", "rnp+repair", "anp", "nad"]
 OUTPUT_SUFFIXES = tuple(FORMATS)
@@ -22,7 +24,8 @@ class ModelRequest(BaseModel):
     """Which model, with which clean images, and how it takes them.
 
     input_size: (height, width). value_range: what black and white become, before mean
-    is subtracted and std divided by. What is None is found by trying.
+    is subtracted and std divided by. What is None is found by trying. sources: where
+    options come from, for the report alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,6 +41,7 @@ class ModelRequest(BaseModel):
     value_range: tuple[float, float] | None = None
     device: str = "auto"
     seed: int = Field(0, ge=0, lt=2**63)
+    sources: dict[str, str] = {}
 
     def convention(self) -> Convention | None:
         """Return the input convention that the caller gives, or None."""
@@ -71,6 +75,9 @@ class SanitizeRequest(ModelRequest):
     as ONNX only.
     compact: leave pruned channels out of the files where that changes no answer; for
     formats that hold the network's graph.
+
+    policy: what is called broken in the report; it decides nothing about the model.
+    accepted: what of it the model may break.
     """
 
     outputs: tuple[Path, ...] = ()
@@ -80,6 +87,8 @@ class SanitizeRequest(ModelRequest):
     evidence: EvidenceConfig = EvidenceConfig()
     method: Method = "rnp+repair"
     when: Literal["evidence", "always"] = "evidence"
+    policy: Policy = Policy()
+    accepted: tuple[Acceptance, ...] = ()
 
     def report_path(self) -> Path | None:
         """Return the report's place beside the first output."""

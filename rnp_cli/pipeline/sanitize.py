@@ -22,6 +22,7 @@ from rnp_cli.pipeline.opening import OpenedModel, read_model, with_samples
 from rnp_cli.pipeline.outputs import check_formats, check_outputs, write
 from rnp_cli.pipeline.request import SanitizeRequest
 from rnp_cli.pipeline.rewrite import rewrite
+from rnp_cli.report.policy import judged
 from rnp_cli.report.sanitization import Report
 
 _FAILED = ("not-safe", "no-safe-threshold")
@@ -94,8 +95,9 @@ def sanitize(request: SanitizeRequest, *, listen: Listener = ignore) -> Sanitize
                 evidence,
                 escalation.judge_written(removal, written),
                 written,
-                clock.run(),
+                clock.run(request.sources),
             )
+            report = judged(report, request.policy, request.accepted)
             if report.outcome in _FAILED:
                 paths = write(request, outputs, report, {}, clock)
                 return SanitizeResult(report, None, paths)

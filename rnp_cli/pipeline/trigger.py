@@ -203,7 +203,7 @@ def _report(
             "unlearn": request.unlearn.model_dump(),
             **request.evidence.model_dump(),
         },
-        run=clock.run(),
+        run=clock.run(request.sources),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from rnp_cli.report.acceptance import Breach
 from rnp_cli.report.schema import (
     Accuracy,
     InputInfo,
@@ -69,4 +70,8 @@ class Detection(Part):
     triggers: tuple[TriggerInfo, ...]
     not_checked: tuple[str, ...]
     settings: dict[str, dict[str, float | int] | float]
+    policy: tuple[str, ...] = Field(default=(), description="--fail-on")
+    breaches: tuple[Breach, ...] = Field(
+        default=(), description="evidence that --fail-on forbids, or that was accepted"
+    )
     run: RunInfo

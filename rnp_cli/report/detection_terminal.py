@@ -8,7 +8,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from rnp_cli.report import families
+from rnp_cli.report import families, words
 from rnp_cli.report.detection import Detection, Family, TriggerInfo
 from rnp_cli.report.facts import (
     class_name,
@@ -98,6 +98,7 @@ def _facts(detection: Detection) -> Table:
     if detection.unlearn_failure is not None:
         rows.append(("Unlearning", detection.unlearn_failure))
     rows += [("Finding", finding) for finding in detection.model.findings]
+    rows += words.policy_facts(detection)
     return facts_table(rows)
 
 

@@ -45,6 +45,7 @@ def html(report: Report) -> str:
             headlines=list(_headlines(report)),
             facts=words.facts(report),
             outputs=words.outputs(report),
+            sources=words.sources(report),
             tried=[words.tried_row(trigger) for trigger in report.tried],
             tried_note=words.TRIED_NOTE,
             curves=list(figures.curves(report)),

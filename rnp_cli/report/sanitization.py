@@ -2,7 +2,7 @@
 
 Every format is made from this, and from it alone. The digest covers everything but
 ``run``, which holds what differs between two equal runs; so the same inputs, options
-and seed give the same digest.
+and seed give the same digest, until an acceptance among them expires.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from rnp_cli.report.acceptance import Breach
 from rnp_cli.report.detection import Family, TriggerInfo, VerdictInfo
 from rnp_cli.report.schema import (
     Accuracy,
@@ -174,6 +175,10 @@ class Report(Part):
     )
     not_checked: tuple[str, ...]
     settings: dict[str, dict[str, float | int] | float]
+    policy: tuple[str, ...] = Field(default=(), description="rules of --fail-on")
+    breaches: tuple[Breach, ...] = Field(
+        default=(), description="of the policy; those that were accepted are marked"
+    )
     run: RunInfo
 
     @property

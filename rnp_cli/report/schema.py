@@ -124,3 +124,6 @@ class RunInfo(Part):
     started: str
     seconds: float
     stages: dict[str, float]
+    sources: dict[str, str] = Field(
+        default={}, description="where options and knobs without their default are from"
+    )

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Literal
 
 from rnp_cli.report import families
-from rnp_cli.report.detection import VerdictInfo
+from rnp_cli.report.acceptance import Breach
+from rnp_cli.report.detection import Detection, VerdictInfo
 from rnp_cli.report.facts import Fact, class_name, interval, model_facts
 from rnp_cli.report.sanitization import (
     CompactionInfo,
@@ -164,10 +165,33 @@ def facts(report: Report) -> list[Fact]:
     if report.compaction is not None:
         rows.append(("Compaction", _compaction(report.compaction)))
     rows += [("Finding", finding) for finding in report.model.findings]
+    rows += policy_facts(report)
     return rows
 
 
-def evidence(verdict: VerdictInfo, report: Report) -> str:
+def policy_facts(report: Report | Detection) -> Iterator[Fact]:
+    """List the rules that are broken, and those that may be."""
+    for breach in report.breaches:
+        if breach.accepted is None:
+            yield "Policy", f"broken: {breach.said}"
+        else:
+            yield "Accepted", accepted(breach)
+
+
+def sources(report: Report) -> str:
+    """Say what set the options and knobs that have not their default."""
+    return ", ".join(f"{name}: {by}" for name, by in report.run.sources.items())
+
+
+def accepted(breach: Breach) -> str:
+    """Say until when a breach is accepted, and why."""
+    if breach.accepted is None:
+        return ""
+    until, reason = breach.accepted.expires, breach.accepted.reason
+    return f"until {until} ({reason}): {breach.said}"
+
+
+def evidence(verdict: VerdictInfo, report: Report | Detection) -> str:
     """Say what a verdict says."""
     if verdict.level == "none":
         return f"no evidence of a backdoor (p = {verdict.p_value:.2g})"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -52,3 +53,39 @@ def test_a_folder_that_cannot_serve_exits_with_3(
 
     assert run.code == 3
     assert "one class" in run.err
+
+
+def test_accepted_evidence_does_not_fail_and_stays_told(
+    rnp: Any, digits: Any, tmp_path: Path
+) -> None:
+    digest = hashlib.sha256(digits.model.read_bytes()).hexdigest()
+    (tmp_path / "accepted.toml").write_text(
+        f'[[accepted]]\nmodel = "{digest}"\nrule = "backdoor"\nreason = "SEC-7"\n'
+        "expires = 2999-12-31\n"
+    )
+    (tmp_path / "rnp.toml").write_text(
+        "[options]\nmax-samples = 200\n[detect]\nfail-on = 'weak'\n"
+        "[inversion]\nsteps = 2\n"
+    )
+    command = ("detect", digits.model, "--clean-dir", digits.clean, "--device", "cpu")
+
+    assert rnp(*command).code == 1
+    run = rnp(*command, "--accepted", "accepted.toml")
+
+    assert run.code == 0
+    assert "Settings from rnp.toml: inversion.steps, fail-on, max-samples." in run.err
+    assert "evidence of a backdoor" in run.out
+    assert "until 2999-12-31 (SEC-7): the model as it came shows" in run.out
+
+
+def test_what_came_with_the_model_does_not_set_it_up(
+    rnp: Any, digits: Any, tmp_path: Path
+) -> None:
+    shutil.copy(digits.model, tmp_path / "model.pt")
+    (tmp_path / "rnp.toml").write_text("[detect]\nfail-on = 'never'\n")
+
+    run = rnp("detect", "model.pt", "--clean-dir", digits.clean)
+
+    assert run.code == 1
+    assert "rnp.toml was not read: it lies beside the model" in run.err
+    assert "Settings from" not in run.err

@@ -5,9 +5,7 @@ from pathlib import Path
 import pytest
 
 from rnp_cli.cli import options
-from rnp_cli.defense.rnp import DefenseConfig
 from rnp_cli.errors import UsageError
-from rnp_cli.evidence.look import EvidenceConfig
 from rnp_cli.report.policy import Policy
 
 
@@ -43,22 +41,6 @@ def test_a_size_is_height_by_width() -> None:
     assert options.image_size(None) is None
     assert options.image_size("32") == (32, 32)
     assert options.image_size("32X64") == (32, 64)
-
-
-def test_the_option_overrules_the_file_and_counts_in_points(tmp_path: Path) -> None:
-    path = tmp_path / "rnp.toml"
-    path.write_text(
-        "[threshold]\nmax_accuracy_drop = 0.5\npatience = 3\n[inversion]\nsteps = 7\n"
-    )
-
-    defense, evidence = options.read_config(path, 4.0)
-
-    assert defense.threshold.max_accuracy_drop == pytest.approx(0.04)
-    assert defense.threshold.patience == 3
-    assert evidence.inversion.steps == 7
-    defense, _ = options.read_config(path)
-    assert defense.threshold.max_accuracy_drop == 0.5
-    assert options.read_config(None) == (DefenseConfig(), EvidenceConfig())
 
 
 def test_a_policy_is_read_from_its_rules() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -283,3 +284,49 @@ def test_a_policy_that_is_broken_is_told_and_ends_with_1(
     assert "Policy: the model as it came shows" in run.err
     assert run.err.count("Policy:") == 1
     assert (tmp_path / "s.safetensors").exists()
+
+
+def test_what_is_accepted_does_not_fail_and_stays_told(
+    rnp: Any, digits: Any, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    team = tmp_path_factory.mktemp("team")
+    digest = hashlib.sha256(digits.model.read_bytes()).hexdigest()
+    entry = f'[[accepted]]\nmodel = "{digest}"\nrule = "backdoor"\nreason = "SEC-7"\n'
+    (team / "accepted.toml").write_text(f"{entry}expires = 2999-12-31\n")
+    (team / "rnp.toml").write_text(
+        "[options]\naccepted = 'accepted.toml'\ndevice = 'cpu'\nmax-samples = 200\n"
+        "[sanitize]\nfail-on = ['backdoor']\nmethod = 'rnp'\n[inversion]\nsteps = 2\n"
+    )
+    command = ("sanitize", digits.model, "--clean-dir", digits.clean)
+
+    run = rnp(*command, "-o", "s.safetensors", "--config", team / "rnp.toml")
+
+    assert run.code == 0
+    assert "Accepted until 2999-12-31 (SEC-7): the model as it came shows" in run.err
+    report = Report.model_validate_json((tmp_path / "s.report.json").read_bytes())
+    assert report.breaches[0].accepted is not None
+    assert report.run.sources["accepted"] == "rnp.toml"
+    assert rnp("inspect", "s.safetensors", "-o", "s.sarif").code == 0
+    [sarif] = json.loads((tmp_path / "s.sarif").read_text())["runs"]
+    assert sarif["results"][0]["suppressions"]
+
+    (team / "accepted.toml").write_text(f"{entry}expires = 2020-01-31\n")
+    run = rnp(
+        *(*command, "-o", "s.safetensors", "--config", team / "rnp.toml", "--force"),
+        *("--format", "sarif"),
+    )
+
+    assert run.code == 1
+    assert "its acceptance expired on 2020-01-31" in run.err
+    assert json.loads(run.out)["runs"][0]["invocations"][0]["exitCode"] == 1
+
+
+def test_a_setting_that_does_not_fit_is_named_in_a_panel(
+    rnp: Any, digits: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "rnp.toml").write_text("[options]\n'[red]\\u001b' = 3\n")
+
+    run = rnp("sanitize", digits.model, "--clean-dir", digits.clean)
+
+    refused(run, 2, "rnp.toml: [options] has no key")
+    assert "\x1b" not in run.err

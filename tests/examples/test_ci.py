@@ -83,7 +83,8 @@ def test_the_action_runs_this_script_with_all_its_inputs() -> None:
 
     assert 'bash "$GITHUB_ACTION_PATH/examples/ci/sanitize.sh"' in action
     script = SCRIPT.read_text()
-    for name in ("MODEL", "CLEAN_DIR", "OUTPUT", "REPORTS", "FAIL_ON", "ARGUMENTS"):
+    inputs = ("MODEL", "CLEAN_DIR", "OUTPUT", "REPORTS", "FAIL_ON", "ARGUMENTS")
+    for name in (*inputs, "CONFIG", "ACCEPTED"):
         option = name.lower().replace("_", "-")
         assert f"RNP_{name}: ${{{{ inputs.{option} }}}}" in action
         assert f"RNP_{name}" in script

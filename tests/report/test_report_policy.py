@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pytest
 
-from rnp_cli.report.policy import Policy, violations
+from rnp_cli.report.acceptance import Acceptance
+from rnp_cli.report.policy import Policy, failing, is_failed, judged
 from rnp_cli.report.schema import Accuracy
 
 
@@ -26,10 +28,12 @@ def test_a_policy_names_what_it_does_not_allow(
         holdout_before=Accuracy.of(0.94, 150), holdout_after=Accuracy.of(0.92, 150)
     )
 
-    told = list(violations(report, policy))
+    report = judged(report, policy, ())
 
-    assert len(told) == bool(said)
-    assert said in "".join(told)
+    assert report.policy == policy.rules()
+    assert len(report.breaches) == bool(said)
+    assert said in "".join(breach.said for breach in report.breaches)
+    assert is_failed(report) == bool(said)
 
 
 def test_a_model_without_evidence_breaks_nothing(
@@ -44,4 +48,89 @@ def test_a_model_without_evidence_breaks_nothing(
     )
     strict = Policy(backdoor=True, accuracy=0, residual=0)
 
-    assert list(violations(report, strict)) == []
+    assert judged(report, strict, ()).breaches == ()
+
+
+def entry(**changes: Any) -> Acceptance:
+    """An entry for the model of ``make_report``, whose run was on 2025-01-01."""
+    parts = {
+        "model": "ab" * 32,
+        "rule": "residual",
+        "limit": 5.0,
+        "reason": "known",
+        "expires": date(2025, 1, 1),
+    }
+    return Acceptance.model_validate(parts | changes)
+
+
+def test_what_is_accepted_stays_in_the_report_and_does_not_fail(
+    make_report: Any,
+) -> None:
+    report = judged(make_report(), Policy(residual=3), [entry()])
+
+    [breach] = report.breaches
+    assert "an estimated 4 %" in breach.said
+    assert breach.accepted == entry()
+    assert not is_failed(report)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"expires": date(2024, 12, 31)}, "its acceptance expired on 2024-12-31"),
+        ({"limit": 3.9}, "no more than 3.9 was accepted"),
+        ({"model": "cd" * 32}, "3 % are allowed"),
+        ({"rule": "accuracy"}, "3 % are allowed"),
+        ({"rule": "backdoor", "limit": None}, "3 % are allowed"),
+    ],
+)
+def test_what_no_entry_covers_fails_and_says_why(
+    make_report: Any, changes: dict[str, Any], said: str
+) -> None:
+    report = judged(make_report(), Policy(residual=3), [entry(**changes)])
+
+    [failed] = failing(report)
+    assert failed.said.endswith(said)
+    assert is_failed(report)
+
+
+def test_the_entry_that_covers_wins_over_those_that_do_not(make_report: Any) -> None:
+    entries = [entry(), entry(expires=date(2024, 1, 1)), entry(limit=1)]
+
+    [breach] = judged(make_report(), Policy(residual=3), entries).breaches
+
+    assert breach.accepted == entry()
+
+
+def test_accepted_evidence_is_marked_though_no_rule_forbids_it(
+    make_report: Any,
+) -> None:
+    backdoor = entry(rule="backdoor", limit=None)
+
+    [breach] = judged(make_report(), Policy(), [backdoor]).breaches
+
+    assert breach.accepted == backdoor
+    expired = backdoor.model_copy(update={"expires": date(2024, 1, 1)})
+    assert judged(make_report(), Policy(), [expired]).breaches == ()
+
+
+@pytest.mark.parametrize("outcome", ["not-safe", "no-safe-threshold"])
+def test_what_could_not_be_made_safe_cannot_be_accepted(
+    make_report: Any, outcome: str
+) -> None:
+    entries = [entry(), entry(rule="backdoor", limit=None)]
+    everything = Policy(backdoor=True, accuracy=0, residual=0)
+
+    report = judged(make_report(outcome=outcome), everything, entries)
+
+    assert report.breaches == ()
+    assert is_failed(report)
+
+
+def test_the_digest_knows_of_acceptance_and_not_of_sources(make_report: Any) -> None:
+    policy = Policy(residual=3)
+    report = judged(make_report(), policy, ())
+
+    assert judged(make_report(), policy, [entry()]).digest() != report.digest()
+    told = report.run.model_copy(update={"sources": {"seed": "RNP_SEED"}})
+    assert report.model_copy(update={"run": told}).digest() == report.digest()

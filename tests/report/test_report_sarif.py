@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
 
+from rnp_cli.report.acceptance import Acceptance
+from rnp_cli.report.policy import Policy, judged
 from rnp_cli.report.sarif import sarif
 
 
@@ -79,3 +82,56 @@ def test_names_are_no_links_and_no_placeholders(make_report: Any) -> None:
     assert unquote(place) == "a b/ü?#.pt"
     assert place.isascii()
     assert not {" ", "?", "#"} & set(place)
+
+
+def accepting(**changes: Any) -> Acceptance:
+    parts = {
+        "model": "ab" * 32,
+        "rule": "backdoor",
+        "limit": None,
+        "reason": "known \x1b[31m",
+        "expires": date(2025, 6, 1),
+    }
+    return Acceptance.model_validate(parts | changes)
+
+
+def test_a_broken_rule_is_a_result_and_the_exit_code_says_so(make_report: Any) -> None:
+    policy = Policy(accuracy=1, residual=3)
+
+    run = run_of(judged(make_report(), policy, ()))
+
+    assert [r["ruleId"] for r in run["results"]] == ["RNP001", "RNP004", "RNP005"]
+    for result in run["results"]:
+        assert (
+            run["tool"]["driver"]["rules"][result["ruleIndex"]]["id"]
+            == (result["ruleId"])
+        )
+        assert "suppressions" not in result
+    assert run["invocations"][0]["exitCode"] == 1
+    assert run_of(make_report())["invocations"][0]["exitCode"] == 0
+
+
+def test_what_is_accepted_is_suppressed_and_never_left_out(make_report: Any) -> None:
+    entries = [accepting(), accepting(rule="residual", limit=5)]
+    report = judged(make_report(), Policy(backdoor=True, residual=3), entries)
+
+    run = run_of(report)
+
+    assert [r["ruleId"] for r in run["results"]] == ["RNP001", "RNP005"]
+    for result in run["results"]:
+        [suppression] = result["suppressions"]
+        assert suppression["kind"] == "external"
+        assert suppression["status"] == "accepted"
+        assert suppression["justification"] == "known \\x1b[31m (until 2025-06-01)"
+    assert run["invocations"][0]["exitCode"] == 0
+
+
+def test_an_expired_acceptance_suppresses_nothing(make_report: Any) -> None:
+    entries = [accepting(expires=date(2024, 12, 31))]
+
+    run = run_of(judged(make_report(), Policy(backdoor=True), entries))
+
+    [result] = run["results"]
+    assert "suppressions" not in result
+    assert "expired on 2024-12-31" in result["message"]["text"]
+    assert run["invocations"][0]["exitCode"] == 1

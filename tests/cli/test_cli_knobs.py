@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rnp_cli.cli.knobs import read_knobs
+from rnp_cli.cli.settable import TABLES
+from rnp_cli.cli.settings import Layer
+from rnp_cli.defense.rnp import DefenseConfig
+from rnp_cli.errors import UsageError
+from rnp_cli.evidence.look import EvidenceConfig
+
+
+def layer(file: str = "rnp.toml", **knobs: Any) -> Layer:
+    return Layer(Path(file), {table: {} for table in TABLES}, knobs)
+
+
+def test_without_files_all_is_as_by_default() -> None:
+    assert read_knobs(()) == (DefenseConfig(), EvidenceConfig())
+
+
+def test_the_option_overrules_the_file_and_counts_in_points() -> None:
+    layers = (
+        layer(
+            threshold={"max_accuracy_drop": 0.5, "patience": 3}, inversion={"steps": 7}
+        ),
+    )
+
+    defense, evidence = read_knobs(layers, 4.0)
+
+    assert defense.threshold.max_accuracy_drop == pytest.approx(0.04)
+    assert defense.threshold.patience == 3
+    assert evidence.inversion.steps == 7
+    assert read_knobs(layers)[0].threshold.max_accuracy_drop == 0.5
+
+
+def test_the_stronger_file_wins_knob_by_knob() -> None:
+    strong = layer(recover={"epochs": 3}, most_classes=4)
+    weak = layer("pyproject.toml", recover={"epochs": 5, "momentum": 0.5})
+
+    defense, evidence = read_knobs((strong, weak))
+
+    assert (defense.recover.epochs, defense.recover.momentum) == (3, 0.5)
+    assert evidence.most_classes == 4
+
+
+@pytest.mark.parametrize(
+    ("knobs", "said"),
+    [
+        ({"unlearn": {"learning_rat": 1}}, "nearest is 'learning_rate'"),
+        ({"unlearned": {}}, "nearest is 'unlearn'"),
+        ({"optoins": {"seed": 1}}, "nearest is 'options'"),
+        ({"threshold": {"patience": "3"}}, "threshold.patience: .* integer"),
+        ({"most_classes": 1}, "most_classes"),
+        ({"recover": 3}, "recover"),
+    ],
+)
+def test_a_bad_knob_is_named_with_its_file(knobs: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said) as error:
+        read_knobs((layer(), layer("weak.toml", **knobs)))
+
+    assert error.value.message.startswith("weak.toml")
+
+
+def test_a_budget_in_two_units_is_refused() -> None:
+    option = layer("pyproject.toml")
+    option.tables["sanitize"]["max-accuracy-drop"] = 2
+
+    with pytest.raises(UsageError, match="given twice") as error:
+        read_knobs((layer(threshold={"max_accuracy_drop": 0.1}), option))
+
+    assert "pyproject.toml" in error.value.message
