@@ -9,20 +9,28 @@ samples, and writes how well each tells backdoored models from clean ones (AUROC
 many clean models it calls backdoored, and how often it names the right class. A search
 that fails is in none of these figures; how many did is told. Each search is kept, and
 not repeated while code and model stay the same.
+
+``rnp sanitize`` hears the same verdict, by the same function of the same model,
+samples and seed, before it changes anything. So where the table of ``defense.py`` in
+the results folder has a run of the code as it is now, the verdict is taken from there,
+and ``rnp detect`` is run for the others only; how many were taken is told, and they
+count in all figures but the seconds. Neural Cleanse is computed in bfloat16, as the
+baselines are (see ``harness/verdicts.py``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import mean
 from typing import get_args
 
 import torch
 from defense import find_subjects, group_of, read_options, results_file
 from harness.processes import run_all
-from harness.result import write_results
+from harness.result import read_results, write_results
 from harness.sorting import auroc
-from harness.verdicts import Found, Search, Searcher
+from harness.verdicts import Found, Search, Searcher, tell
 
 from rnp_cli.device import choose_device
 
@@ -48,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for seed in options.seeds
         for searcher in get_args(Searcher)
     ]
+    heard = options.results / f"defense-{group_of(options)}.json"
+    searches = tell(searches, read_results(heard) if heard.exists() else ())
     results: list[Found] = []
     for found in run_all(searches, jobs=options.jobs):
         results.append(found)
@@ -66,9 +76,14 @@ def _line(found: Found) -> str:
     return (
         f"{found.subject} {found.searcher} seed {found.seed}, "
         f"{found.samples} samples: {found.outcome}, {kind}{said} "
-        f"(true {found.true_target}), score {_score(found)}, "
-        f"{found.cpu_seconds:.0f} s of CPU"
+        f"(true {found.true_target}), score {_score(found)}, {_time(found)}"
     )
+
+
+def _time(found: Found) -> str:
+    if found.is_told:
+        return "told by rnp sanitize"
+    return f"{found.cpu_seconds:.0f} s of CPU"
 
 
 def _score(found: Found) -> str:
@@ -90,7 +105,8 @@ def render(results: Sequence[Found]) -> str:
         ("backdoored models flagged", _caught),
         ("clean models flagged", _false),
         ("right class, of single targets", _right),
-        ("seconds of CPU, mean", _seconds),
+        ("verdicts taken from rnp sanitize", _told),
+        ("seconds of CPU, mean of the others", _seconds),
     ):
         cells = [figure([f for f in of if f.is_done]) for of in groups.values()]
         lines.append(f"| {title} | " + " | ".join(cells) + " |")
@@ -148,8 +164,13 @@ def _right(results: Sequence[Found]) -> str:
     return f"{right} of {len(single)}"
 
 
+def _told(results: Sequence[Found]) -> str:
+    return f"{sum(f.is_told for f in results)} of {len(results)}"
+
+
 def _seconds(results: Sequence[Found]) -> str:
-    return f"{sum(f.cpu_seconds for f in results) / max(len(results), 1):.0f}"
+    measured = [f.cpu_seconds for f in results if not f.is_told]
+    return f"{mean(measured):.0f}" if measured else "–"
 
 
 def _failed(results: Sequence[Found]) -> str:

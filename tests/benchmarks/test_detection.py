@@ -9,11 +9,14 @@ import pytest
 from detection import main, render
 from harness import verdicts
 from harness.processes import run_all
-from harness.verdicts import Found, Search
+from harness.result import Result, Shares
+from harness.run import Run
+from harness.tool import write_images
+from harness.verdicts import Found, Search, tell
 from subjects.zoo_models import ZooModel
 
-from rnp_cli import RnpError
-from rnp_cli.pipeline.detect import DetectRequest
+from rnp_cli import RnpError, SanitizeRequest, sanitize
+from rnp_cli.pipeline.detect import DetectRequest, detect
 
 
 def found(**changes: object) -> Found:
@@ -143,3 +146,93 @@ def test_the_options_reach_the_searches(
     assert {search.work for search in asked} == {tmp_path / "work/digits"}
     with pytest.raises(SystemExit):
         main([*options, "--methods", "clp"])
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["clean", "backdoored"])
+def test_sanitize_hears_what_detect_hears(
+    zoo: list[ZooModel], tmp_path: Path, which: int
+) -> None:
+    subject, seed = zoo[which], 1
+    clean = write_images(subject.clean_samples(100, seed), tmp_path / "clean")
+    asked = {"model": subject.file, "clean_dir": clean, "seed": seed, "device": "cpu"}
+
+    detection = detect(DetectRequest.model_validate(asked | {"hear_both": True}))
+    report = sanitize(SanitizeRequest.model_validate(asked)).report
+
+    assert report.verdict == detection.verdict
+    assert report.triggers == detection.triggers
+
+
+def run_of(subject: ZooModel, work: Path) -> Run:
+    return Run(subject=subject, method="rnp", samples=100, seed=0, work=work)
+
+
+def told_by(run: Run, **changes: object) -> Result:
+    shares = Shares(clean_accuracy=0.9, attack_success_rate=None)
+    facts: dict[str, object] = {
+        "subject": run.subject.name,
+        "attack": run.subject.attack,
+        "method": "rnp",
+        "samples": 100,
+        "seed": 0,
+        "key": run.key(),
+        "outcome": "repaired",
+        "changed": True,
+        "seconds": 1,
+        "cpu_seconds": 1,
+        "before": shares,
+        "after": shares,
+        "details": {
+            "verdict": "weak",
+            "kind": "all-to-one",
+            "target": 7,
+            "p_value": 0.02,
+        },
+    }
+    return Result.model_validate(facts | changes)
+
+
+def test_a_verdict_that_a_run_of_the_same_code_heard_is_taken(
+    zoo: list[ZooModel], tmp_path: Path
+) -> None:
+    search = search_of(zoo[1], tmp_path)
+    cleanse = dataclasses.replace(search, searcher="neural-cleanse")
+    result = told_by(run_of(zoo[1], tmp_path))
+
+    told, not_told = tell([search, cleanse], [result])
+
+    (heard,) = run_all([told], jobs=1)
+    assert heard.is_told
+    assert (heard.level, heard.target, heard.true_target) == ("weak", 7, 7)
+    assert heard.score == -0.02
+    assert not_told.kept() is None
+    page = render([heard, found(cpu_seconds=9)])
+    assert "| verdicts taken from rnp sanitize | 1 of 2 |" in page
+    assert "| seconds of CPU, mean of the others | 9 |" in page
+
+
+@pytest.mark.parametrize(
+    "changes", [{"key": "of older code"}, {"details": {}}, {"seed": 1}]
+)
+def test_what_was_heard_otherwise_is_not_taken(
+    zoo: list[ZooModel], tmp_path: Path, changes: dict[str, object]
+) -> None:
+    result = told_by(run_of(zoo[1], tmp_path), **changes)
+
+    (search,) = tell([search_of(zoo[1], tmp_path)], [result])
+
+    assert search.kept() is None
+
+
+def test_neural_cleanse_is_kept_with_norms_and_an_index(
+    zoo: list[ZooModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verdicts, "CLEANSE_STEPS", 3)
+    search = dataclasses.replace(search_of(zoo[1], tmp_path), searcher="neural-cleanse")
+    search.perform(threads=1)
+
+    kept = search.kept()
+    assert kept is not None
+    assert kept.is_done
+    assert kept.score is not None
+    assert len(kept.norms) == 10
