@@ -34,6 +34,7 @@ from rnp_cli.pipeline.describe import (
 from rnp_cli.pipeline.escalate import Removal
 from rnp_cli.pipeline.names import Names
 from rnp_cli.pipeline.opening import OpenedModel
+from rnp_cli.pipeline.portrait import portrait
 from rnp_cli.pipeline.request import SanitizeRequest
 from rnp_cli.report import sanitization
 from rnp_cli.report.schema import RunInfo, TargetInfo
@@ -115,6 +116,13 @@ def _tried(
             ),
             success_after=estimated_success(written, trigger, parts.holdout),
             size_after=left.norm if left is not None and left.found else None,
+            pictures=portrait(
+                trigger,
+                parts.holdout,
+                parts.num_classes,
+                opened.clean.classifier,
+                written,
+            ),
         )
 
 

@@ -43,7 +43,7 @@ def pictures(
         for name, image in zip(file_names(trigger), images, strict=True):
             files[name] = png(picture(image))
     smallest = sorted(found, key=lambda trigger: trigger.norm)[:_MOST_ROWS]
-    samples = _various(holdout, clean.num_classes)
+    samples = various(holdout, clean.num_classes, most=_MOST_SAMPLES)
     rows = [_clean_row(clean, samples)]
     rows += [_row(trigger, clean, samples) for trigger in smallest]
     files[SHEET] = png(sheet(rows))
@@ -77,12 +77,12 @@ def _answered(clean: CleanSamples, samples: Samples) -> list[Tile]:
     ]
 
 
-def _various(samples: Samples, num_classes: int) -> Samples:
+def various(samples: Samples, num_classes: int, *, most: int) -> Samples:
     """Take a sample of each of some classes that lie far apart in the order."""
     labels = samples.labels.cpu()
     first = [(labels == number).nonzero()[:1, 0] for number in range(num_classes)]
     chosen = torch.cat(first)
-    spread = torch.linspace(0, len(chosen) - 1, min(_MOST_SAMPLES, len(chosen)))
+    spread = torch.linspace(0, len(chosen) - 1, min(most, len(chosen)))
     return samples.take(chosen[spread.round().long()])
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from rnp_cli.report import figures, words
-from rnp_cli.report.facts import interval
+from rnp_cli.report import families, figures, words
+from rnp_cli.report.facts import class_name, interval
 from rnp_cli.report.plain import plain
 from rnp_cli.report.sanitization import Report
 
@@ -26,6 +26,17 @@ class Headline:
     before: str | None
     now: str
     note: str
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """A trigger as it looks: a name for it, and pictures with what they show.
+
+    tiles: PNG in base64, what it is, and what models make of it.
+    """
+
+    name: str
+    tiles: tuple[tuple[str, str, str], ...]
 
 
 def html(report: Report) -> str:
@@ -48,6 +59,7 @@ def html(report: Report) -> str:
             sources=words.sources(report),
             tried=[words.tried_row(trigger) for trigger in report.tried],
             tried_note=words.TRIED_NOTE,
+            portraits=list(_portraits(report)),
             curves=list(figures.curves(report)),
             sizes=list(figures.sizes(report)),
             pruned=list(figures.pruning(report)),
@@ -57,6 +69,27 @@ def html(report: Report) -> str:
             script_hash=f"sha256-{digest}",
         )
     )
+
+
+def _portraits(report: Report) -> Iterator[Portrait]:
+    for trigger in report.tried:
+        shown = trigger.pictures
+        if shown is None:
+            continue
+        tiles = [
+            (shown.on_gray, "The trigger on gray", ""),
+            (shown.extent, "Where it is", "the brighter, the stronger"),
+        ]
+        for sample in shown.samples:
+            label, before, after = (
+                class_name(number, report.samples)
+                for number in (sample.label, sample.before, sample.after)
+            )
+            tiles.append((sample.clean, "Clean", label))
+            said = f"{before} before, {after} after"
+            tiles.append((sample.stamped, "With the trigger", said))
+        name = families.phrase(trigger.family, trigger.size)
+        yield Portrait(name[0].upper() + name[1:], tuple(tiles))
 
 
 def _script() -> str:

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from rnp_cli.report.acceptance import Breach
 from rnp_cli.report.detection import Family, TriggerInfo, VerdictInfo
+from rnp_cli.report.pictures import TriggerPictures
 from rnp_cli.report.schema import (
     Accuracy,
     InputInfo,
@@ -102,6 +103,7 @@ class TriedTrigger(Part):
     success_before: float
     success_after: float
     size_after: float | None
+    pictures: TriggerPictures | None = None
 
 
 class OutputInfo(Part):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import base64
 import hashlib
+import io
 import json
 import shutil
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -185,6 +188,13 @@ def test_the_report_says_what_was_found_and_what_was_not_checked(
         assert tried.success_before > 0.7
         assert tried.success_after < 0.2
         assert tried.size_after is None or tried.size_after > 2 * tried.size
+        assert tried.pictures is not None
+        image = Image.open(io.BytesIO(base64.b64decode(tried.pictures.on_gray)))
+        assert image.size == (8, 8)
+        samples = tried.pictures.samples
+        assert len({sample.label for sample in samples}) == len(samples) == 4
+        assert sum(sample.before == 7 for sample in samples) >= 3
+        assert sum(sample.after == sample.label for sample in samples) >= 3
     assert report.unlearn.epochs[-1].clean_accuracy <= report.unlearn.floor
     assert set(report.run.stages) == {*STUCK_STAGES, "repair"}
     assert any("attack success rate" in note for note in report.not_checked)

@@ -8,10 +8,15 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from PIL import Image
+from pydantic import ValidationError
 
+from rnp_cli.export.pictures import png
 from rnp_cli.report import words
 from rnp_cli.report.detection import TriggerInfo
+from rnp_cli.report.facts import class_name
 from rnp_cli.report.html import html
+from rnp_cli.report.pictures import StampedSample, TriggerPictures
 from rnp_cli.report.plain import plain
 from rnp_cli.report.sanitization import RankedChannel, RepairInfo, RepairRound
 
@@ -336,3 +341,32 @@ def test_light_and_dark_have_contrast_enough(make_report: Callable[..., Any]) ->
             assert contrast(scheme[tone], scheme["on-tone"]) >= 4.5
         for mark in ("accuracy", "success", "usual", "suspect", "good"):
             assert contrast(scheme[mark], scheme["card"]) >= 3
+
+
+def dot(shade: int) -> str:
+    """A PNG of one pixel, in base64."""
+    return base64.b64encode(png(Image.new("L", (1, 1), shade))).decode()
+
+
+def test_a_trigger_is_shown_by_itself_and_on_samples(make_report: Any) -> None:
+    sample = StampedSample(clean=dot(10), stamped=dot(20), label=0, before=2, after=0)
+    shown = TriggerPictures(on_gray=dot(30), extent=dot(40), samples=(sample,))
+    report = make_report()
+    first = report.tried[0].model_copy(update={"pictures": shown})
+    report = report.model_copy(update={"tried": (first, *report.tried[1:])})
+
+    page = Page(html(report))
+
+    images = [attributes for tag, attributes in page.elements if tag == "img"]
+    sources = [f"data:image/png;base64,{dot(shade)}" for shade in (30, 40, 10, 20)]
+    assert [image["src"] for image in images] == sources
+    assert all(image["alt"] for image in images)
+    before, after = (class_name(n, report.samples) for n in (2, 0))
+    assert images[3]["alt"] == f"With the trigger: {before} before, {after} after"
+    assert "img-src data:" in page.policy()
+
+
+@pytest.mark.parametrize("text", ['"><script>', "", "R0lGODlh", dot(1) + '" onload='])
+def test_a_picture_is_nothing_but_a_png(text: str) -> None:
+    with pytest.raises(ValidationError):
+        TriggerPictures(on_gray=text, extent=dot(0), samples=())
