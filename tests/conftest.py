@@ -12,6 +12,7 @@ import torch
 
 from rnp_cli.cli import main
 from rnp_cli.pipeline import SanitizeRequest, SanitizeResult, sanitize
+from rnp_cli.pipeline.outputs import SanitizedModel, write
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "digits"
 
@@ -61,6 +62,31 @@ def sanitized(digits: Example, tmp_path_factory: pytest.TempPathFactory) -> Sani
     )
     result = sanitize(request)
     return Sanitized(result, output, output.with_name("digits.report.json"))
+
+
+@dataclass(frozen=True)
+class Released:
+    """A model and all that can be beside it, for one test to change."""
+
+    model: Path
+    report: Path
+    statement: Path
+    bom: Path
+
+
+@pytest.fixture
+def released(sanitized: Sanitized, digits: Example, tmp_path: Path) -> Released:
+    """What the run of ``sanitized`` writes with a BOM."""
+    output = tmp_path / sanitized.model.name
+    report = tmp_path / sanitized.report.name
+    request = SanitizeRequest(
+        model=digits.model, clean_dir=digits.clean, output=output, bom=True
+    )
+    model = SanitizedModel(sanitized.result.state_dict or {}, None)
+    write(request, (output, report), sanitized.result.report, model)
+    return Released(
+        output, report, tmp_path / "digits.intoto.json", tmp_path / "digits.cdx.json"
+    )
 
 
 @dataclass(frozen=True)

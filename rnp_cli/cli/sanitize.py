@@ -41,12 +41,18 @@ def sanitize(
             "--output",
             "-o",
             help="The sanitized model, ending in .safetensors, or in .onnx for an "
-            "ONNX model; the report goes beside it.  \\[default: "
+            "ONNX model; the report and the statement go beside it.  \\[default: "
             "<stem>.sanitized.safetensors or .onnx in this folder]",
         ),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace output files that exist.")
+    ] = False,
+    bom: Annotated[
+        bool,
+        typer.Option(
+            "--bom", help="Write a CycloneDX BOM, too: pip install 'rnp-cli\\[bom]'."
+        ),
     ] = False,
     arch: Arch = None,
     labels: Labels = "folder",
@@ -107,9 +113,10 @@ def sanitize(
 
     Nothing in MODEL is executed. The clean images must be of the model's own classes;
     no triggered image is needed. Without evidence of a backdoor the model is written
-    as it came. Writes the sanitized model with the checkpoint's own tensor names, and
-    a report that says what was found, which channels were cut and why, and what is
-    left. Exit code 1: it could not be made safe, and no model was written.
+    as it came. Writes the sanitized model with the checkpoint's own tensor names, a
+    report that says what was found, which channels were cut and why, and what is left,
+    and a statement of what it was made from, for rnp verify. Exit code 1: it could not
+    be made safe, and no model was written.
 
     Example: rnp sanitize model.pt --clean-dir data/
     """
@@ -126,6 +133,7 @@ def sanitize(
             clean_dir=clean_dir,
             output=output or options.default_output(model),
             force=force,
+            bom=bom,
             arch=arch,
             labels=labels,
             max_samples=max_samples,

@@ -1,4 +1,4 @@
-"""What a run writes, and in which format: the model, and the report beside it."""
+"""What a run writes, and in which format: the model, and what lies beside it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rnp_cli.errors import UsageError
 from rnp_cli.export.atomic import check_writable, write_all
 from rnp_cli.export.safetensors import safetensors_bytes
 from rnp_cli.graph import OnnxGraph
+from rnp_cli.pipeline.companions import check_companions, companions, origin_of
 from rnp_cli.pipeline.request import OUTPUT_SUFFIXES, SanitizeRequest
 from rnp_cli.report.sanitization import Report
 
@@ -39,7 +40,8 @@ def check_outputs(request: SanitizeRequest) -> tuple[Path, ...]:
     outputs = (request.output, report_path)
     if request.model.resolve() in {path.resolve() for path in outputs}:
         raise UsageError("The output would replace the checkpoint that is read.")
-    check_writable(outputs, force=request.force)
+    beside = check_companions(request, report_path)
+    check_writable((*outputs, *beside), force=request.force)
     return outputs
 
 
@@ -76,13 +78,17 @@ def write(
     model_path, report_path = outputs
     contents = {report_path: report.model_dump_json(indent=2).encode() + b"\n"}
     if model is not None:
+        origin = origin_of(request, report)
         metadata = {
             "rnp_version": __version__,
             "rnp_input_sha256": report.model.sha256,
             "rnp_report_sha256": report.digest(),
             "rnp_report": report_path.name,
+            "rnp_provenance_sha256": origin.digest(),
         }
-        contents[model_path] = _bytes(model, metadata)  # comes last
+        models = {model_path: _bytes(model, metadata)}
+        contents |= companions(request, report, origin, contents, models)
+        contents |= models  # come last
     write_all(contents, force=request.force)
     return tuple(contents)
 

@@ -64,11 +64,12 @@ class SanitizeRequest(ModelRequest):
     known.
 
     output: the safetensors file, or the ONNX file where the model is ONNX, or None to
-    write nothing; the report goes beside it.
+    write nothing; the report and the statement go beside it. bom: a BOM as well.
     """
 
     output: Path | None = None
     force: bool = False
+    bom: bool = False
     defense: DefenseConfig = DefenseConfig()
     evidence: EvidenceConfig = EvidenceConfig()
     method: Method = "rnp+repair"
