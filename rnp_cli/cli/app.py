@@ -14,11 +14,12 @@ from rnp_cli.cli.sanitize import sanitize
 from rnp_cli.cli.scan import scan
 from rnp_cli.cli.schema import schema
 from rnp_cli.cli.trigger import trigger
+from rnp_cli.cli.verify import verify
 
 EXIT_CODES = (
     "Exit codes: 0 done and within policy; 1 the policy failed: the model could not "
-    "be made safe within the accuracy budget, or seems to have a backdoor; 2 usage or "
-    "tool error; 3 input refused."
+    "be made safe within the accuracy budget, or seems to have a backdoor, or files do "
+    "not agree; 2 usage or tool error; 3 input refused."
 )
 
 app = typer.Typer(
@@ -54,5 +55,6 @@ app.command(epilog=EXIT_CODES)(detect)
 app.command(epilog=EXIT_CODES)(trigger)
 app.command("filter", epilog=EXIT_CODES)(filter_images)
 app.command(epilog=EXIT_CODES)(inspect)
+app.command(epilog=EXIT_CODES)(verify)
 app.command(epilog=EXIT_CODES)(scan)
 app.command(epilog=EXIT_CODES)(schema)

@@ -79,6 +79,8 @@ def test_an_onnx_model_is_sanitized_to_an_onnx_model(
     metadata = read_onnx_metadata(written)
     assert metadata["rnp_input_sha256"] == report["model"]["sha256"]
     assert metadata["rnp_report"] == "digits.report.json"
+    verified = runner.invoke(app, ["verify", str(written)])
+    assert (verified.exit_code, "The files agree" in verified.stdout) == (0, True)
     before = read_checkpoint(digits).state_dict
     after = read_checkpoint(written).state_dict
     assert list(after) == list(before)
