@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from writing import weights_only
 
 from rnp_cli.cli import main
+from rnp_cli.events import ignore
 from rnp_cli.pipeline import SanitizeRequest, SanitizeResult, sanitize
+from rnp_cli.pipeline.outputs import write
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "digits"
 
@@ -61,6 +64,31 @@ def sanitized(digits: Example, tmp_path_factory: pytest.TempPathFactory) -> Sani
     )
     result = sanitize(request)
     return Sanitized(result, output, output.with_name("digits.report.json"))
+
+
+@dataclass(frozen=True)
+class Released:
+    """A model and all that can be beside it, for one test to change."""
+
+    model: Path
+    report: Path
+    statement: Path
+    bom: Path
+
+
+@pytest.fixture
+def released(sanitized: Sanitized, digits: Example, tmp_path: Path) -> Released:
+    """What the run of ``sanitized`` writes with a BOM."""
+    output = tmp_path / sanitized.model.name
+    report = tmp_path / sanitized.report.name
+    request = SanitizeRequest(
+        model=digits.model, clean_dir=digits.clean, outputs=(output,), bom=True
+    )
+    models = {output: weights_only(sanitized.result.state_dict or {})}
+    write(request, (output, report), sanitized.result.report, models, ignore)
+    return Released(
+        output, report, tmp_path / "digits.intoto.json", tmp_path / "digits.cdx.json"
+    )
 
 
 @dataclass(frozen=True)

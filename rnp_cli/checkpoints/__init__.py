@@ -15,16 +15,19 @@ if TYPE_CHECKING:
     from rnp_cli.checkpoints.scan import Scan
     from rnp_cli.checkpoints.scan_model import scan_file
     from rnp_cli.checkpoints.torch_export_metadata import read_exported_metadata
+    from rnp_cli.checkpoints.written import WrittenModel, read_written_model
 
 __all__ = [
     "Checkpoint",
     "LoadLimits",
     "Scan",
+    "WrittenModel",
     "fold_shapes",
     "read_checkpoint",
     "read_exported_metadata",
     "read_onnx_metadata",
     "read_safetensors_metadata",
+    "read_written_model",
     "scan_file",
 ]
 
@@ -32,11 +35,13 @@ _HOME = {
     "Checkpoint": "rnp_cli.checkpoints.checkpoint",
     "LoadLimits": "rnp_cli.checkpoints.limits",
     "Scan": "rnp_cli.checkpoints.scan",
+    "WrittenModel": "rnp_cli.checkpoints.written",
     "fold_shapes": "rnp_cli.checkpoints.fold",
     "read_checkpoint": "rnp_cli.checkpoints.read",
     "read_exported_metadata": "rnp_cli.checkpoints.torch_export_metadata",
     "read_onnx_metadata": "rnp_cli.checkpoints.onnx_metadata",
     "read_safetensors_metadata": "rnp_cli.checkpoints.header",
+    "read_written_model": "rnp_cli.checkpoints.written",
     "scan_file": "rnp_cli.checkpoints.scan_model",
 }
 

@@ -9,7 +9,7 @@ from rnp_cli.checkpoints.limits import DEFAULT_LIMITS, LoadLimits
 from rnp_cli.checkpoints.onnx_wire import METADATA, filtered
 from rnp_cli.checkpoints.refusals import malformed, unsupported
 from rnp_cli.checkpoints.sniff import Kind, sniff
-from rnp_cli.checkpoints.source import open_regular
+from rnp_cli.checkpoints.source import Source, open_regular
 
 _KEY, _VALUE = 1, 2
 
@@ -25,7 +25,11 @@ def read_onnx_metadata(
     with open_regular(path, limits) as file:
         if sniff(file) is not Kind.ONNX:
             raise unsupported("It is not an ONNX model.")
-        source = file.load()
+        return onnx_metadata(file.load(), limits)
+
+
+def onnx_metadata(source: Source, limits: LoadLimits) -> dict[str, str]:
+    """Read the metadata from the bytes of a file; raises InputRefused."""
     metadata: dict[str, str] = {}
     for _, entry in _fields(filtered(source.data, METADATA, limits)):
         texts = {number: text.decode() for number, text in _fields(entry)}

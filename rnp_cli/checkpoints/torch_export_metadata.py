@@ -8,7 +8,7 @@ from pathlib import Path
 from rnp_cli.checkpoints.limits import DEFAULT_LIMITS, LoadLimits
 from rnp_cli.checkpoints.refusals import malformed, over_limit, unsupported
 from rnp_cli.checkpoints.sniff import Kind, sniff
-from rnp_cli.checkpoints.source import open_regular
+from rnp_cli.checkpoints.source import Source, open_regular
 from rnp_cli.checkpoints.torch_export import is_exported
 from rnp_cli.checkpoints.zip_directory import read_directory
 from rnp_cli.checkpoints.zip_members import member_bytes
@@ -27,7 +27,11 @@ def read_exported_metadata(
     with open_regular(path, limits) as file:
         if sniff(file) is not Kind.ZIP:
             raise unsupported("It is not a torch.export archive.")
-        source = file.load()
+        return exported_metadata(file.load(), limits)
+
+
+def exported_metadata(source: Source, limits: LoadLimits) -> dict[str, str]:
+    """Read it from the archive's bytes, which are loaded; as above."""
     members = read_directory(source, limits)
     if not is_exported(members):
         raise unsupported("It is not a torch.export archive.")

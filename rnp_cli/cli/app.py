@@ -16,11 +16,12 @@ from rnp_cli.cli.sanitize import sanitize
 from rnp_cli.cli.scan import scan
 from rnp_cli.cli.schema import schema
 from rnp_cli.cli.trigger import trigger
+from rnp_cli.cli.verify import verify
 
 EXIT_CODES = (
     "Exit codes: 0 done and within policy; 1 the policy failed: the model could not "
-    "be made safe within the accuracy budget, or seems to have a backdoor; 2 usage or "
-    "tool error; 3 input refused."
+    "be made safe within the accuracy budget, or seems to have a backdoor, or files do "
+    "not agree; 2 usage or tool error; 3 input refused."
 )
 
 app = typer.Typer(
@@ -63,5 +64,6 @@ _add(detect)
 _add(trigger)
 _add(filter_images, "filter")
 _add(inspect)
+_add(verify)
 _add(scan)
 _add(schema)

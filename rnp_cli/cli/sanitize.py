@@ -43,9 +43,9 @@ def sanitize(
             "--output",
             "-o",
             help="A file for the sanitized model, ending in .safetensors, .onnx or "
-            ".pt2; may be repeated. The report goes beside the first. An ONNX model "
-            "is written as .onnx.  \\[default: <stem>.sanitized.safetensors or .onnx "
-            "in this folder]",
+            ".pt2; may be repeated. The report and the statement go beside the first. "
+            "An ONNX model is written as .onnx.  \\[default: "
+            "<stem>.sanitized.safetensors or .onnx in this folder]",
         ),
     ] = None,
     compact: Annotated[
@@ -58,6 +58,12 @@ def sanitize(
     ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Replace output files that exist.")
+    ] = False,
+    bom: Annotated[
+        bool,
+        typer.Option(
+            "--bom", help="Write a CycloneDX BOM, too: pip install 'rnp-cli\\[bom]'."
+        ),
     ] = False,
     arch: Arch = None,
     labels: Labels = "folder",
@@ -124,9 +130,10 @@ def sanitize(
 
     Nothing in MODEL is executed. The clean images must be of the model's own classes;
     no triggered image is needed. Without evidence of a backdoor the model is written
-    as it came. Writes the sanitized model with the checkpoint's own tensor names, and
-    a report that says what was found, which channels were cut and why, and what is
-    left. Exit code 1: it could not be made safe, and no model was written.
+    as it came. Writes the sanitized model with the checkpoint's own tensor names, a
+    report that says what was found, which channels were cut and why, and what is left,
+    and a statement of what it was made from, for rnp verify. Exit code 1: it could not
+    be made safe, and no model was written.
 
     Example: rnp sanitize model.pt --clean-dir data/
     """
@@ -147,6 +154,7 @@ def sanitize(
             outputs=tuple(output or [options.default_output(model)]),
             compact=compact,
             force=force,
+            bom=bom,
             arch=arch,
             labels=labels,
             max_samples=max_samples,

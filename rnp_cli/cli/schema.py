@@ -13,7 +13,7 @@ from rnp_cli.cli.guard import guarded
 @guarded
 def schema(
     kind: Annotated[
-        Literal["sanitize", "detect", "trigger", "filter", "scan"],
+        Literal["sanitize", "detect", "trigger", "filter", "scan", "verify"],
         typer.Argument(help="The command whose report is described."),
     ] = "sanitize",
 ) -> None:
@@ -28,6 +28,7 @@ def schema(
     from rnp_cli.report.sanitization import Report
     from rnp_cli.report.scan import ScanReport
     from rnp_cli.report.triggers import TriggerReport
+    from rnp_cli.report.verification import Verification
 
     reports: dict[str, type[BaseModel]] = {
         "sanitize": Report,
@@ -35,6 +36,7 @@ def schema(
         "trigger": TriggerReport,
         "filter": Filtering,
         "scan": ScanReport,
+        "verify": Verification,
     }
     content = reports[kind].model_json_schema(mode="serialization")
     typer.echo(json.dumps(content, indent=2))

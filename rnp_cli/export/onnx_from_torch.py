@@ -43,10 +43,12 @@ def prepare(model: SanitizedModel) -> Prepared:
             hint="Write .safetensors or .pt2.",
         )
     proto = _translated(model)
-    tensors = {
+    stored = {
         tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy())
         for tensor in proto.graph.initializer
     }
+    # Integers and single numbers are of the graph; who reads the file finds weights.
+    tensors = {n: t for n, t in stored.items() if t.is_floating_point() and t.ndim}
     opset = next(used.version for used in proto.opset_import if not used.domain)
     return Prepared("ONNX", tensors, partial(_content, proto, model.trial), opset)
 

@@ -1,4 +1,4 @@
-"""What a run writes, and in which formats: the model, and the report beside it."""
+"""What a run writes, and in which formats: the model, and what lies beside it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rnp_cli.events import Listener, StageDone, StageStarted
 from rnp_cli.export.atomic import check_writable, write_all
 from rnp_cli.export.extras import imported
 from rnp_cli.export.model import Prepared
+from rnp_cli.pipeline.companions import check_companions, companions, origin_of
 from rnp_cli.pipeline.request import OUTPUT_SUFFIXES, SanitizeRequest
 from rnp_cli.report.plain import plain
 from rnp_cli.report.sanitization import Report
@@ -42,7 +43,8 @@ def check_outputs(request: SanitizeRequest) -> tuple[Path, ...]:
         raise UsageError("The output would replace the checkpoint that is read.")
     if len({*places}) < len(places):
         raise UsageError("Two outputs are one file.", hint="Give each its own name.")
-    check_writable(outputs, force=request.force)
+    beside = check_companions(request, report_path)
+    check_writable((*outputs, *beside), force=request.force)
     return outputs
 
 
@@ -92,15 +94,18 @@ def write(
     contents = {report_path: report.model_dump_json(indent=2).encode() + b"\n"}
     if models:
         listen(StageStarted(stage="write"))
+        origin = origin_of(request, report)
         metadata = {
             "rnp_version": __version__,
             "rnp_input_sha256": report.model.sha256,
             "rnp_report_sha256": report.digest(),
             "rnp_report": report_path.name,
+            "rnp_provenance_sha256": origin.digest(),
             **_feeding(report.input),
         }
-        for path, prepared in models.items():  # they come last
-            contents[path] = prepared.content(metadata)
+        files = {path: made.content(metadata) for path, made in models.items()}
+        contents |= companions(request, report, origin, contents, files)
+        contents |= files  # they come last
         named = ", ".join(plain(path.name) for path in models)
         listen(StageDone(stage="write", summary=named))
     write_all(contents, force=request.force)

@@ -71,10 +71,10 @@ class SanitizeRequest(ModelRequest):
     known.
 
     outputs: files for the model, each in the format that its ending names; the report
-    goes beside the first. None: nothing is written. A model that came as ONNX goes out
-    as ONNX only.
+    and the statement go beside the first. None: nothing is written. A model that came
+    as ONNX goes out as ONNX only.
     compact: leave pruned channels out of the files where that changes no answer; for
-    formats that hold the network's graph.
+    formats that hold the network's graph. bom: write a BOM as well.
 
     policy: what is called broken in the report; it decides nothing about the model.
     accepted: what of it the model may break.
@@ -83,6 +83,7 @@ class SanitizeRequest(ModelRequest):
     outputs: tuple[Path, ...] = ()
     compact: bool = False
     force: bool = False
+    bom: bool = False
     defense: DefenseConfig = DefenseConfig()
     evidence: EvidenceConfig = EvidenceConfig()
     method: Method = "rnp+repair"

@@ -15,14 +15,27 @@ _HINT = "Give the .report.json that rnp sanitize wrote, or the model beside it."
 
 def read_report(path: Path) -> Report:
     """Read a report's JSON; raise InputRefused for anything else."""
+    return parse_report(report_bytes(path), path)
+
+
+def report_bytes(path: Path) -> bytes:
+    """Read a file that may be a report; raise InputRefused where it cannot be one."""
     try:
         if not path.is_file():
             raise InputRefused(f"{path} is not a file.", hint=_HINT)
-        if path.stat().st_size > _MOST_BYTES:
-            raise InputRefused(f"{path} is too large to be a report.", hint=_HINT)
-        return Report.model_validate_json(path.read_bytes())
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
     except OSError as error:
         raise InputRefused(f"{path} cannot be read: {error}.", hint=_HINT) from error
+    if len(content) > _MOST_BYTES:
+        raise InputRefused(f"{path} is too large to be a report.", hint=_HINT)
+    return content
+
+
+def parse_report(content: bytes, path: Path) -> Report:
+    """Take the report out of a file's bytes; raise InputRefused for anything else."""
+    try:
+        return Report.model_validate_json(content)
     except ValidationError as error:
         raise InputRefused(
             f"{path} is not a report of rnp, or one of another version.", hint=_HINT

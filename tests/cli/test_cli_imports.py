@@ -44,6 +44,15 @@ def test_inspect_needs_no_torch(sanitized: Any, which: str, tmp_path: Path) -> N
     assert out.endswith("HEAVY:\n")
 
 
+def test_verifying_a_safetensors_file_needs_no_torch(
+    sanitized: Any, tmp_path: Path
+) -> None:
+    out = run(RUN, "verify", sanitized.model, cwd=tmp_path)
+
+    assert "The files agree" in out
+    assert out.endswith("HEAVY:\n")
+
+
 def test_importing_the_package_needs_no_torch(tmp_path: Path) -> None:
     code = "import sys, rnp_cli; print(rnp_cli.__version__, 'torch' in sys.modules)"
 

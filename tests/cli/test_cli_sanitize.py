@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ def test_json_is_all_that_goes_to_stdout(
     report = Report.model_validate_json(run.out)
     model = tmp_path / f"{digits.model.stem}.sanitized.safetensors"
     report_path = tmp_path / f"{digits.model.stem}.report.json"
-    assert sorted(tmp_path.iterdir()) == sorted([model, report_path])
+    statement = tmp_path / f"{digits.model.stem}.intoto.json"
+    assert sorted(tmp_path.iterdir()) == sorted([model, report_path, statement])
     assert json.loads(report_path.read_text()) == json.loads(run.out)
     assert read_safetensors_metadata(model)["rnp_report_sha256"] == report.digest()
     assert report.pruned == sanitized.result.report.pruned
@@ -330,3 +332,15 @@ def test_a_setting_that_does_not_fit_is_named_in_a_panel(
 
     refused(run, 2, "rnp.toml: [options] has no key")
     assert "\x1b" not in run.err
+
+
+def test_without_the_library_a_bom_is_refused_before_the_work(
+    rnp: Any, digits: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cyclonedx.output.json", None)
+
+    run = rnp("sanitize", digits.model, "--clean-dir", digits.clean, "--bom")
+
+    refused(run, 2, "pip install 'rnp-cli[bom]'")
+    assert "Read the checkpoint" not in run.err
+    assert list(tmp_path.iterdir()) == []

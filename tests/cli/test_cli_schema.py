@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 
-@pytest.mark.parametrize("kind", ["sanitize", "detect", "trigger", "filter", "scan"])
+@pytest.mark.parametrize(
+    "kind", ["sanitize", "detect", "trigger", "filter", "scan", "verify"]
+)
 def test_each_report_has_a_schema(rnp: Any, kind: str) -> None:
     run = rnp("schema", kind)
 

@@ -30,6 +30,7 @@ from rnp_cli.export.safetensors import tensors_sha256
 from rnp_cli.pipeline import SanitizeRequest, SanitizeResult, sanitize
 from rnp_cli.report.find import read_report, report_of_model
 from rnp_cli.report.sanitization import OutputInfo, Report
+from rnp_cli.verifying import verify
 
 LOOK = ("unlearn", "invert", "invert", "invert")
 STUCK_STAGES = ("read", "samples", *LOOK, "recover", "prune")
@@ -154,7 +155,9 @@ def test_the_files_vouch_for_each_other(sanitized: Any, digits: Any) -> None:
     report = sanitized.result.report
     metadata = read_safetensors_metadata(sanitized.model)
 
-    assert sanitized.result.written == (sanitized.report, sanitized.model)
+    statement = sanitized.model.with_name("digits.intoto.json")
+    assert sanitized.result.written == (sanitized.report, statement, sanitized.model)
+    assert verify(sanitized.model).agrees
     assert read_report(sanitized.report) == report
     assert report_of_model(sanitized.model, metadata) == report
     digest = hashlib.sha256(digits.model.read_bytes()).hexdigest()
@@ -358,7 +361,9 @@ def refused(
     return heard
 
 
-@pytest.mark.parametrize("name", ["model.sanitized.safetensors", "model.report.json"])
+@pytest.mark.parametrize(
+    "name", ["model.sanitized.safetensors", "model.report.json", "model.intoto.json"]
+)
 def test_an_existing_output_is_refused_before_the_work(
     stuck_request: SanitizeRequest, tmp_path: Path, name: str
 ) -> None:

@@ -27,6 +27,7 @@ from rnp_cli.events import Event, StageDone
 from rnp_cli.export.compact import Compacted
 from rnp_cli.export.safetensors import tensors_sha256
 from rnp_cli.pipeline import SanitizeRequest, SanitizeResult, exporting, sanitize
+from rnp_cli.verifying import verify
 
 METADATA: dict[str, Callable[[Path], Mapping[str, str]]] = {
     ".safetensors": read_safetensors_metadata,
@@ -78,11 +79,12 @@ def test_all_are_written_with_one_report(
 ) -> None:
     result, folder, heard = three
 
-    names = ["d.report.json", "d.safetensors", "d.onnx", "d.pt2"]
+    beside, models = ["d.report.json", "d.intoto.json"], [f"d{s}" for s in METADATA]
+    names = [*beside, *models]
     assert [path.name for path in result.written] == names
     assert sorted(path.name for path in folder.iterdir()) == sorted(names)
     outputs = {output.file: output for output in result.report.outputs}
-    assert list(outputs) == names[1:]
+    assert list(outputs) == models
     weights = tensors_sha256(load_file(folder / "d.safetensors"))
     assert outputs["d.safetensors"].tensors_sha256 == weights
     assert outputs["d.pt2"].tensors_sha256 == weights
@@ -112,6 +114,19 @@ def test_each_says_what_it_takes_and_which_report_is_its_own(
         "rnp_output": "logits",
     }
     assert said.items() <= metadata.items()
+
+
+@pytest.mark.parametrize("suffix", METADATA)
+def test_each_is_verified_with_what_lies_beside_it(
+    three: tuple[SanitizeResult, Path, list[Event]], suffix: str
+) -> None:
+    _, folder, _ = three
+
+    found = verify(folder / f"d{suffix}")
+
+    assert [link for link in found.links if link.state != "ok"] == []
+    others = {f"d{other}" for other in METADATA if other != suffix}
+    assert any(all(name in note for name in others) for note in found.not_checked)
 
 
 def test_graphs_answer_as_the_weights_do(

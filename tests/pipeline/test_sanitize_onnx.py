@@ -83,6 +83,8 @@ def test_an_onnx_model_is_sanitized_to_an_onnx_model(
     assert metadata["rnp_input_sha256"] == report["model"]["sha256"]
     assert metadata["rnp_report"] == "digits.report.json"
     assert metadata["rnp_image_size"] == "8x8"
+    verified = runner.invoke(app, ["verify", str(written)])
+    assert (verified.exit_code, "The files agree" in verified.stdout) == (0, True)
     before = read_checkpoint(digits).state_dict
     after = read_checkpoint(written).state_dict
     assert list(after) == list(before)

@@ -1,0 +1,17 @@
+"""The names of the files that lie beside a sanitized model and its report."""
+
+from __future__ import annotations
+
+_REPORT = ".report.json"
+_STATEMENT = ".intoto.json"  # .intoto.jsonl is for bundles of signed envelopes
+_BOM = ".cdx.json"
+
+
+def statement_name(report: str) -> str:
+    """Return the name of the statement beside the report of that name."""
+    return report.removesuffix(_REPORT) + _STATEMENT
+
+
+def bom_name(report: str) -> str:
+    """Return the name of the BOM beside the report of that name."""
+    return report.removesuffix(_REPORT) + _BOM
