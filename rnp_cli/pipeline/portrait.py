@@ -16,7 +16,7 @@ from rnp_cli.pipeline.trigger_files import various
 from rnp_cli.report.pictures import StampedSample, TriggerPictures
 
 _MOST_SIDE = 96  # pixels; a report holds some twenty of them
-_MOST_SAMPLES = 4
+_MOST_SAMPLES = 3
 
 
 def portrait(

@@ -195,9 +195,9 @@ def test_the_report_says_what_was_found_and_what_was_not_checked(
         image = Image.open(io.BytesIO(base64.b64decode(tried.pictures.on_gray)))
         assert image.size == (8, 8)
         samples = tried.pictures.samples
-        assert len({sample.label for sample in samples}) == len(samples) == 4
-        assert sum(sample.before == 7 for sample in samples) >= 3
-        assert sum(sample.after == sample.label for sample in samples) >= 3
+        assert len({sample.label for sample in samples}) == len(samples) == 3
+        assert sum(sample.before == 7 for sample in samples) >= 2
+        assert sum(sample.after == sample.label for sample in samples) >= 2
     assert report.unlearn.epochs[-1].clean_accuracy <= report.unlearn.floor
     assert set(report.run.stages) == {*STUCK_STAGES, "repair"}
     assert any("attack success rate" in note for note in report.not_checked)
