@@ -6,8 +6,9 @@
 
 Takes the same models and options as ``benchmarks/defense.py``, but no ``--methods``.
 For each model, test images of which one in ten is triggered are scored by ``rnp
-filter``, by its defaults, and by STRIP with the same clean samples; of clean models,
-only how many images are called suspect is measured. Each sorting is kept, and not
+filter``, by its defaults and with a sanitized file (which counts as failed where none
+was written), and by STRIP with the same clean samples; of clean models, only how many
+images are called suspect is measured. Each sorting is kept, and not
 repeated while code and model stay the same.
 """
 

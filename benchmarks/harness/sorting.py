@@ -1,4 +1,7 @@
-"""One mixed folder sorted into clean and triggered images: by the tool, or by STRIP."""
+"""One mixed folder sorted into clean and triggered images: by the tool, or by STRIP.
+
+"rnp" asks unlearned models, "rnp-sanitized" what the tool has made of the model.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +24,14 @@ from harness import tool
 from harness.result import write
 from harness.sources import sources_of, tool_sources
 from harness.tool import write_images
-from rnp_cli import RnpError
+from rnp_cli import RnpError, SanitizeRequest, sanitize
 from rnp_cli.defense.samples import Samples
+from rnp_cli.errors import DefenseFailed
 from rnp_cli.pipeline.filter import filter_suspects
 from rnp_cli.pipeline.filter_request import FilterRequest
+from rnp_cli.pipeline.request import ModelRequest
 
-Sorter = Literal["rnp", "strip"]
+Sorter = Literal["rnp", "rnp-sanitized", "strip"]
 RATES = (0.01, 0.05)
 TRIGGERED = 0.1  # their share of the folder
 
@@ -95,7 +100,7 @@ class Sorting:
 
     def key(self) -> str:
         """Return a digest of all that decides the result but seed and count."""
-        ours = self.sorter == "rnp"
+        ours = self.sorter != "strip"
         baseline = Path(inspect.getfile(strip))
         sources = tool_sources() if ours else sources_of(baseline)
         sources = [*sources, Path(__file__), Path(tool.__file__)]
@@ -122,7 +127,8 @@ class Sorting:
         wall, cpu = time.perf_counter(), time.process_time()
         outcome, scores = "done", None
         try:
-            scores = self._tool(images) if self.sorter == "rnp" else self._strip(images)
+            is_strip = self.sorter == "strip"
+            scores = self._strip(images) if is_strip else self._tool(images)
         except RnpError as error:
             outcome = f"{error.exit_code.name.lower()}: {error.message}"
         times = {
@@ -164,11 +170,12 @@ class Sorting:
                 device=self.device,
             )
             try:
-                filter_suspects(request)
+                self._filter(request, folder)
             except RnpError as error:
                 if "--arch" not in error.hint:
                     raise
-                filter_suspects(request.model_copy(update={"arch": self.subject.arch}))
+                named = request.model_copy(update={"arch": self.subject.arch})
+                self._filter(named, folder)
             lines = (folder / "rows.jsonl").read_text().splitlines()
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -178,6 +185,18 @@ class Sorting:
             torch.tensor([row["score"] for row in rows]).double(),
             torch.tensor([row["p_value"] for row in rows]).double(),
         )
+
+    def _filter(self, request: FilterRequest, folder: Path) -> None:
+        """Run the filter, after a sanitization where that is to be asked."""
+        if self.sorter == "rnp-sanitized":
+            made = folder / "made.safetensors"
+            shared = ModelRequest.model_fields.keys()
+            same = {name: getattr(request, name) for name in shared}
+            result = sanitize(SanitizeRequest(**same, outputs=(made,), force=True))
+            if result.state_dict is None:
+                raise DefenseFailed(f"Nothing to ask: {result.report.outcome}.")
+            request = request.model_copy(update={"sanitized": made})
+        filter_suspects(request)
 
     def _strip(self, images: Tensor) -> Scores:
         device = torch.device(self.device)

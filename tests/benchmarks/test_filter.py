@@ -60,7 +60,11 @@ def test_a_benchmark_from_end_to_end_and_again(
 
     assert kept.stat().st_mtime_ns == first
     found = json.loads((tmp_path / "filter-digits-badnets.json").read_text())
-    assert [result["sorter"] for result in found] == ["rnp", "strip"]
+    assert [result["sorter"] for result in found] == [
+        "rnp",
+        "rnp-sanitized",
+        "strip",
+    ]
     assert all(result["outcome"] == "done" for result in found)
     assert all(result["triggered"] * 9 <= result["clean"] + 9 for result in found)
     assert found[0]["subject"] == zoo[1].name
