@@ -99,7 +99,8 @@ def test_several_files_are_written_beside_one_report(
     assert run.code == 0
     assert "pruned channels left out" in " ".join(run.out.split())
     names = ["a.pt2", "a.report.json", "b.onnx"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    beside = ["a.intoto.json", *names]
+    assert sorted(path.name for path in tmp_path.iterdir()) == beside
     for name in names:
         shown = rnp("inspect", name, "--format", "json")
         assert (shown.code, shown.err) == (0, "")
