@@ -24,9 +24,11 @@ while IFS= read -r word; do
   [ -z "$word" ] || options+=("$word")
 done <<<"${RNP_ARGUMENTS:-}"
 
-report=${output%.*}
-report=${report%.sanitized}.report.json
-rm -f -- "$report" # of an earlier run
+stem=${output%.*}
+stem=${stem%.sanitized}
+report=$stem.report.json
+# Nothing of an earlier run may go on from a job that fails.
+rm -f -- "$output" "$report" "$stem.intoto.json" "$stem.cdx.json"
 code=0
 rnp sanitize "$RNP_MODEL" "${options[@]}" || code=$?
 if [ -e "$report" ]; then

@@ -31,8 +31,13 @@ def job(*, is_one: bool) -> Iterator[None]:
     try:
         yield
     except RnpError as error:
-        _annotate("error", "rnp", error.message)
+        tell_error(error)
         raise
+
+
+def tell_error(error: RnpError) -> None:
+    """Annotate an error."""
+    _annotate("error", "rnp", error.message)
 
 
 def tell(report: Report) -> None:

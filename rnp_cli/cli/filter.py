@@ -54,7 +54,8 @@ def filter_images(
             max=0.5,
             envvar="RNP_FPR",
             help="The share of clean images that may be called suspect. n held-out "
-            "images, half of the clean ones, can tell rates from 1/(n+1) on.",
+            "images, half of the clean ones, or with --sanitized as many as were held "
+            "out there, can tell rates from 1/(n+1) on.",
         ),
     ] = 0.01,
     output: Annotated[
@@ -107,6 +108,7 @@ def filter_images(
     from rnp_cli.report.filtering_terminal import render_filtering
 
     defense, _ = read_knobs(settings_of(ctx).layers)
+    share = defense.holdout_share
     request = FilterRequest(
         model=model,
         clean_dir=clean_dir,
@@ -125,6 +127,7 @@ def filter_images(
         seed=seed,
         sources=sources(ctx),
         unlearn=defense.unlearn,
+        holdout_share=share if "holdout_share" in defense.model_fields_set else None,
     )
     with StageProgress() as progress:
         filtering = filter_suspects(request, listen=progress)

@@ -44,6 +44,10 @@ def guarded_run(app: Callable[[], object]) -> None:
     try:
         app()
     except RnpError as error:  # of options, before any command runs
+        if "--ci" in sys.argv:
+            from rnp_cli.cli.ci import tell_error
+
+            tell_error(error)
         show_error(error)
         sys.exit(error.exit_code)
     except Exception:  # noqa: BLE001 - the last resort, and it shows everything

@@ -184,15 +184,18 @@ def _conclude(
     """Show what came of it, and end with the exit code that it deserves."""
     from rnp_cli.cli import ci
     from rnp_cli.cli.show import show, tell_policy
+    from rnp_cli.provenance.names import companion_places
     from rnp_cli.report.formats import FORMATS
     from rnp_cli.report.policy import is_failed
     from rnp_cli.report.terminal import render
 
     report = result.report
     show(report, output_format, render, formats=FORMATS, written=result.written)
-    for output in request.outputs:
-        if result.state_dict is None and output.exists():
-            typer.echo(f"{output} is of an earlier run, not of this.", err=True)
+    place = request.report_path()
+    if result.state_dict is None and place is not None:
+        for old in (*request.outputs, *companion_places(place)):
+            if old.exists():
+                typer.echo(f"{old} is of an earlier run, not of this.", err=True)
     if for_ci:
         ci.tell(report)
     else:

@@ -8,6 +8,7 @@ stand below ``[tool.rnp]``.
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from rnp_cli.errors import UsageError
 
 NAME, PROJECT = "rnp.toml", "pyproject.toml"
 _MOST_BYTES = 1 << 20
+_SECTION = re.compile(rb"""tool\s*\.\s*["']?rnp\b|^\s*["']?rnp["']?\s*[=.]""", re.M)
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ def load_toml(path: Path) -> dict[str, Any]:
 def _read(path: Path) -> Layer:
     content = load_toml(path)
     if path.name == PROJECT:
-        content = content.get("tool", {}).get("rnp", {})
+        tool = content.get("tool", {})
+        content = tool.get("rnp", {}) if isinstance(tool, dict) else {}
     if not isinstance(content, dict):
         raise UsageError(f"{path}: tool.rnp must be a table, [tool.rnp].")
     tables = dict(_tables(content, path))
@@ -109,8 +112,12 @@ def _is_same(path: Path, other: Path) -> bool:
 
 
 def _sets_something(path: Path) -> bool:
-    """Say whether a file has settings at all; it is not parsed for that."""
+    """Say whether a file may have settings at all; it is not parsed for that."""
     if path.name == NAME:
         return True
-    with path.open("rb") as file:
-        return b"[tool.rnp" in file.read(_MOST_BYTES)
+    try:
+        with path.open("rb") as file:
+            text = file.read(_MOST_BYTES)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error}.") from error
+    return _SECTION.search(text) is not None

@@ -10,7 +10,7 @@ from rnp_cli.errors import UsageError
 from rnp_cli.pipeline.request import SanitizeRequest
 from rnp_cli.provenance import attest
 from rnp_cli.provenance.bom import bom_bytes, check_installed
-from rnp_cli.provenance.names import bom_name, statement_name
+from rnp_cli.provenance.names import bom_name, companion_places, statement_name
 from rnp_cli.provenance.statement import Options, Predicate
 from rnp_cli.report.plain import plain
 from rnp_cli.report.sanitization import Report
@@ -19,15 +19,21 @@ from rnp_cli.report.sanitization import Report
 def check_companions(request: SanitizeRequest, report: Path) -> tuple[Path, ...]:
     """Return where they go; raise UsageError, before the work, where they cannot.
 
-    report: where the report goes.
+    report: where the report goes. The place of the BOM is theirs also where none is
+    written: one of an earlier run would not be of the new model.
     """
-    places = [report.with_name(statement_name(report.name))]
     if request.bom:
         check_installed()
-        places.append(report.with_name(bom_name(report.name)))
+    places = companion_places(report)
     if request.model.resolve() in {place.resolve() for place in places}:
         raise UsageError("The output would replace the checkpoint that is read.")
-    return tuple(places)
+    return places
+
+
+def remove_stale(request: SanitizeRequest, report: Path) -> None:
+    """Remove the BOM of an earlier run, which the new model is not of."""
+    if not request.bom and request.force:
+        report.with_name(bom_name(report.name)).unlink(missing_ok=True)
 
 
 def origin_of(request: SanitizeRequest, report: Report) -> Predicate:

@@ -81,9 +81,9 @@ def _not_checked(request: FilterRequest, rate: RateInfo, tally: Tally) -> list[s
     if request.sanitized is not None:
         notes.append(
             "Whether the sanitized file was made from these clean images with this "
-            "seed: what is held out here was held out there only then, and the rate of "
-            "false alarms rests on that. What a backdoor still does in the sanitized "
-            "model, it hides from this."
+            "seed and share of the holdout: what is held out here was held out there "
+            "only then, and the rate of false alarms rests on that. What a backdoor "
+            "still does in the sanitized model, it hides from this."
         )
     if request.labels == "from-model":
         notes.append("The labels: they are the model's own predictions.")

@@ -12,7 +12,12 @@ from rnp_cli.events import Listener, StageDone, StageStarted
 from rnp_cli.export.atomic import check_writable, write_all
 from rnp_cli.export.extras import imported
 from rnp_cli.export.model import Prepared
-from rnp_cli.pipeline.companions import check_companions, companions, origin_of
+from rnp_cli.pipeline.companions import (
+    check_companions,
+    companions,
+    origin_of,
+    remove_stale,
+)
 from rnp_cli.pipeline.request import OUTPUT_SUFFIXES, SanitizeRequest
 from rnp_cli.report.plain import plain
 from rnp_cli.report.sanitization import Report
@@ -43,6 +48,11 @@ def check_outputs(request: SanitizeRequest) -> tuple[Path, ...]:
         raise UsageError("The output would replace the checkpoint that is read.")
     if len({*places}) < len(places):
         raise UsageError("Two outputs are one file.", hint="Give each its own name.")
+    if len({path.name for path in outputs}) < len(outputs):
+        raise UsageError(
+            "Two outputs have one name, and the report could not tell them apart.",
+            hint="Give each its own name.",
+        )
     beside = check_companions(request, report_path)
     check_writable((*outputs, *beside), force=request.force)
     return outputs
@@ -109,6 +119,8 @@ def write(
         named = ", ".join(plain(path.name) for path in models)
         listen(StageDone(stage="write", summary=named))
     write_all(contents, force=request.force)
+    if models:
+        remove_stale(request, report_path)
     return tuple(contents)
 
 

@@ -103,6 +103,7 @@ def sanitize(request: SanitizeRequest, *, listen: Listener = ignore) -> Sanitize
                 return SanitizeResult(report, None, paths)
             exported = prepare(request, opened, tensors, written, removal, clock)
             report = exported.noted_in(report)
+            report = report.model_copy(update={"run": clock.run(request.sources)})
             paths = write(request, outputs, report, exported.models, clock)
     return SanitizeResult(report, tensors, paths)
 

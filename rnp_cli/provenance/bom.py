@@ -134,9 +134,12 @@ def _hash(sha256: str) -> HashType:
 
 
 def _facts(report: Report) -> dict[str, str]:
+    parameters = report.model.parameters
+    if report.compaction is not None:
+        parameters = report.compaction.parameters_after
     facts = {
         "rnp:architecture": report.model.architecture,
-        "rnp:parameters": str(report.model.parameters),
+        "rnp:parameters": str(parameters),
         "rnp:classes": str(report.samples.num_classes),
         "rnp:outcome": report.outcome,
         "rnp:evidence-before": report.verdict.level,
@@ -144,6 +147,8 @@ def _facts(report: Report) -> dict[str, str]:
         "rnp:clean-accuracy-before": f"{report.accuracy_before.value:.4f}",
         "rnp:clean-accuracy-after": f"{report.accuracy_after.value:.4f}",
     }
+    if report.compaction is not None:
+        facts["rnp:channels-left-out"] = str(report.compaction.removed)
     if report.verdict_after is not None:
         facts["rnp:evidence-after"] = report.verdict_after.level
     return facts

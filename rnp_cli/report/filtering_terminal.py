@@ -94,10 +94,13 @@ def _suspects(filtering: Filtering) -> Group:
     more = f" {hidden:,} more suspects are in the output." if hidden > 0 else ""
     if hidden > 0 and filtering.output is None:
         more = f" {hidden:,} more suspects: --output FILE.csv lists every file."
+    told = "a model on the way down keeps to the prediction"
+    if filtering.sanitized is not None:
+        told = "the sanitized model gives up the prediction"
     note = (
-        "Score: how far a model on the way down keeps to the prediction, beyond what "
-        "is usual for clean images of that class, in standard deviations. p: the share "
-        f"of held-out clean images with so high a score.{more}"
+        f"Score: how far {told}, beyond what is usual for clean images of that class, "
+        "in standard deviations. p: the share of held-out clean images with so high a "
+        f"score.{more}"
     )
     return Group(table, Text(note, style="dim"))
 

@@ -110,7 +110,7 @@ def _left(report: Report) -> str:
         most = 1.0 if report.success is None else report.success[1]
         parts.append(f"A trigger recovered first still turns {most:.0%} of the images.")
     if "accuracy" in report.left:
-        parts.append(f"The repair cost too much: clean accuracy {_change(report)}.")
+        parts.append(f"What was done cost too much: clean accuracy {_change(report)}.")
     if "unheard" in report.left:
         parts.append(
             "Unlearning had shown the backdoor, and says nothing of the model now: "

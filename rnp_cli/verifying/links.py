@@ -36,8 +36,13 @@ def links(files: Files) -> Iterator[Link]:
 def recorded_name(files: Files) -> str:
     """Return the name that the model was written under; it may have another now."""
     name = plain(files.places.model.name)
-    names = [output.file for output in outputs(files)]
-    return name if name in names or not names else names[0]
+    written = outputs(files)
+    if not written or name in {output.file for output in written}:
+        return name
+    kind = files.places.model.suffix
+    same = [o for o in written if o.tensors_sha256 == files.tensors_sha256]
+    alike = [o for o in same or written if o.file.endswith(kind)]
+    return (alike or same or list(written))[0].file
 
 
 def outputs(files: Files) -> tuple[OutputInfo, ...]:

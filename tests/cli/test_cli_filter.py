@@ -62,7 +62,7 @@ def test_triggered_images_are_suspect_and_nothing_is_written(
 
 
 def test_a_sanitized_file_is_asked_instead_of_unlearning(
-    rnp: Any, digits: Any, sanitized: Any
+    rnp: Any, digits: Any, sanitized: Any, inbox: Path, tmp_path: Path
 ) -> None:
     run = rnp(
         "filter",
@@ -84,6 +84,13 @@ def test_a_sanitized_file_is_asked_instead_of_unlearning(
     assert (found.unlearn, found.stops) == (None, 0)
     assert found.counts.suspect > 170
     assert found.rate.holdout == sanitized.result.report.samples.holdout
+    (tmp_path / "h.toml").write_text("holdout_share = 0.6\n")
+    run = rnp(
+        *("filter", digits.model, "--clean-dir", digits.clean),
+        *("--suspects", inbox, "--sanitized", sanitized.model),
+        *("--config", tmp_path / "h.toml", "--format", "json"),
+    )
+    assert Filtering.model_validate(json.loads(run.out)).rate.holdout == 180
     assert set(found.run.stages) == {"read", "read-sibling", "samples", "score"}
 
 

@@ -329,6 +329,9 @@ def test_a_setting_that_does_not_fit_is_named_in_a_panel(
 ) -> None:
     (tmp_path / "rnp.toml").write_text("[options]\n'[red]\\u001b' = 3\n")
 
+    run = rnp("sanitize", digits.model, "--clean-dir", digits.clean, "--ci")
+
+    assert "error: rnp: rnp.toml: [options] has no key" in run.err
     run = rnp("sanitize", digits.model, "--clean-dir", digits.clean)
 
     refused(run, 2, "rnp.toml: [options] has no key")

@@ -111,6 +111,31 @@ def test_a_file_that_is_none_is_named(home: Path, content: str, said: str) -> No
         find_settings(None, MODEL)
 
 
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        ("[tool]\nrnp = {options = {seed = 1}}\n", ["pyproject.toml"]),
+        ("[ tool . rnp.options]\nseed = 1\n", ["pyproject.toml"]),
+        ("tool.rnp.options.seed = 1\n", ["pyproject.toml"]),
+        ("tool = 'rnp'\n", []),
+    ],
+)
+def test_a_project_may_be_written_in_any_way(
+    home: Path, content: str, found: list[str]
+) -> None:
+    write(home, pyproject=content)
+
+    assert files(find_settings(None, MODEL)) == found
+
+
+def test_a_project_without_tools_that_is_named_sets_nothing(home: Path) -> None:
+    write(home, pyproject="tool = 1\n")
+
+    (layer,) = find_settings(Path("pyproject.toml"), MODEL).layers
+
+    assert (layer.tables["options"], layer.knobs) == ({}, {})
+
+
 def test_a_named_file_that_is_missing_is_an_error(home: Path) -> None:
     with pytest.raises(UsageError, match=r"missing\.toml cannot be read"):
         find_settings(Path("missing.toml"), MODEL)

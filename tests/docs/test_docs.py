@@ -17,6 +17,8 @@ from rnp_cli.cli.accepted import read_accepted
 from rnp_cli.cli.app import app
 from rnp_cli.cli.defaults import settings_of
 from rnp_cli.cli.knobs import read_knobs
+from rnp_cli.defense.rnp import DefenseConfig
+from rnp_cli.evidence.look import EvidenceConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -79,6 +81,13 @@ def test_the_settings_that_are_shown_fit(
     assert evidence.inversion.steps == 200
     backdoor, residual = read_accepted(ctx.params["accepted"])
     assert (backdoor.rule, residual.limit) == ("backdoor", 15)
+
+
+def test_the_settings_name_every_knob_and_table_of_the_stages() -> None:
+    text = (DOCS / "settings.md").read_text()
+
+    known = {*DefenseConfig.model_fields, *EvidenceConfig.model_fields}
+    assert {name for name in known if f"`{name}`" not in text} == set()
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", *DOCS.rglob("*.md")], ids=str)

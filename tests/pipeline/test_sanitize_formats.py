@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -127,6 +128,18 @@ def test_each_is_verified_with_what_lies_beside_it(
     assert [link for link in found.links if link.state != "ok"] == []
     others = {f"d{other}" for other in METADATA if other != suffix}
     assert any(all(name in note for name in others) for note in found.not_checked)
+
+
+@pytest.mark.parametrize("suffix", METADATA)
+def test_a_model_that_was_renamed_is_verified_as_the_one_that_it_was(
+    three: tuple[SanitizeResult, Path, list[Event]], suffix: str, tmp_path: Path
+) -> None:
+    _, folder, _ = three
+    for file in folder.iterdir():
+        shutil.copy(file, tmp_path)
+    (tmp_path / f"d{suffix}").rename(tmp_path / f"other{suffix}")
+
+    assert verify(tmp_path / f"other{suffix}").agrees
 
 
 def test_graphs_answer_as_the_weights_do(

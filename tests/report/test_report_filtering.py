@@ -11,6 +11,7 @@ import pytest
 from rnp_cli.report.filtering import CountInfo, Filtering, RateInfo, SuspectRow
 from rnp_cli.report.filtering_rows import ROW_FORMATS
 from rnp_cli.report.filtering_terminal import render_filtering
+from rnp_cli.report.schema import SanitizedInfo
 
 Rendered = Callable[..., str]
 
@@ -60,6 +61,28 @@ def make_filtering(make_report: Any) -> Callable[..., Filtering]:
         return Filtering.model_validate(parts | changes)
 
     return make
+
+
+def test_what_the_score_means_depends_on_what_was_asked(
+    make_filtering: Any, make_report: Any, rendered: Rendered
+) -> None:
+    report = make_report()
+    asked = SanitizedInfo(
+        file="made.safetensors",
+        sha256="0" * 64,
+        format="safetensors",
+        findings=(),
+        accuracy=report.accuracy_after,
+    )
+
+    unlearned = " ".join(rendered(render_filtering(make_filtering())).split())
+    filtering = make_filtering(sanitized=asked, unlearn=None, stops=0)
+    sanitized = " ".join(rendered(render_filtering(filtering)).split())
+
+    assert "a model on the way down keeps to the prediction" in unlearned
+    assert "the sanitized model gives up the prediction" in sanitized
+    assert "made.safetensors" in sanitized
+    assert "way down" not in sanitized
 
 
 def test_suspects_and_what_could_not_be_read(

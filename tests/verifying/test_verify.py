@@ -10,11 +10,11 @@ import pytest
 import torch
 from writing import weights_only
 
-from rnp_cli.errors import InputRefused, UsageError
+from rnp_cli.errors import InputRefused, OutputExists, UsageError
 from rnp_cli.events import ignore
 from rnp_cli.export.safetensors import safetensors_bytes, tensors_sha256
 from rnp_cli.pipeline import SanitizeRequest
-from rnp_cli.pipeline.outputs import write
+from rnp_cli.pipeline.outputs import check_outputs, write
 from rnp_cli.report.sanitization import OutputInfo, Report
 from rnp_cli.verifying import verify
 
@@ -299,3 +299,19 @@ def test_what_agreement_does_not_show_is_said(released: Any) -> None:
 
     assert "signed" in notes
     assert "model_signing sign key" in notes
+
+
+def test_a_bom_of_an_earlier_run_does_not_stay_beside_a_new_model(
+    released: Any, sanitized: Any, digits: Any
+) -> None:
+    asked = {"model": digits.model, "clean_dir": digits.clean}
+    again = SanitizeRequest(**asked, outputs=(released.model,))
+    with pytest.raises(OutputExists):
+        check_outputs(again)
+    again = again.model_copy(update={"force": True})
+    models = {released.model: weights_only(sanitized.result.state_dict)}
+
+    write(again, check_outputs(again), sanitized.result.report, models, ignore)
+
+    assert not released.bom.exists()
+    assert verify(released.model).agrees
