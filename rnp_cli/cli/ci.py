@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rnp_cli.errors import RnpError
+from rnp_cli.errors import RnpError, UsageError
 
 if TYPE_CHECKING:
     from rnp_cli.report.sanitization import Report
@@ -38,6 +38,21 @@ def job(*, is_one: bool) -> Iterator[None]:
 def tell_error(error: RnpError) -> None:
     """Annotate an error."""
     _annotate("error", "rnp", error.message)
+
+
+def refuse_unread(files: Collection[Path]) -> None:
+    """Raise UsageError for settings that were left unread beside the model.
+
+    A person sees that they were; a job would pass without its policy.
+    """
+    if files:
+        named = " and ".join(map(str, files))
+        raise UsageError(
+            f"{named} was not read: it lies beside the model, and may have come with "
+            "it.",
+            hint="Keep models in a folder of their own; or, where the file is yours, "
+            f"name it: --config {next(iter(files))}.",
+        )
 
 
 def tell(report: Report) -> None:

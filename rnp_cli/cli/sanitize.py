@@ -74,7 +74,9 @@ def sanitize(
             max=99,
             envvar="RNP_MAX_ACCURACY_DROP",
             rich_help_panel=METHOD,
-            help="Points of clean accuracy that pruning may cost.  \\[default: 2]",
+            help="Points of clean accuracy that pruning may cost. Pruning and repair "
+            "together may cost 5, which repair.max_accuracy_drop sets.  "
+            "\\[default: 2]",
         ),
     ] = None,
     max_samples: MaxSamples = 2000,
@@ -146,7 +148,10 @@ def sanitize(
     from rnp_cli.pipeline import sanitize as run
 
     with ci.job(is_one=for_ci):
-        layers = settings_of(ctx).layers
+        settings = settings_of(ctx)
+        if for_ci and config is None:
+            ci.refuse_unread(settings.unread)
+        layers = settings.layers
         defense, evidence = read_knobs(layers, max_accuracy_drop)
         request = SanitizeRequest(
             model=model,

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import torch
+
 from rnp_cli.data.stream import Batch, stream_images
 from rnp_cli.data.walk import Found, walk_images
 from rnp_cli.defense.augment import bearable_augmentation
@@ -27,6 +29,7 @@ from rnp_cli.pipeline.describe_filtering import filtering
 from rnp_cli.pipeline.filter_request import FilterRequest, Prepared
 from rnp_cli.pipeline.opening import (
     OpenedModel,
+    Sibling,
     read_model,
     read_sibling,
     with_samples,
@@ -89,6 +92,7 @@ def _prepare(request: FilterRequest, opened: OpenedModel, listen: Listener) -> P
     augmentation = bearable_augmentation(model, parts.fit, seed=request.seed)
     if request.sanitized is not None:
         sibling = read_sibling(request.sanitized, opened, listen)
+        _check_sibling(request.sanitized, sibling, opened)
         witness = lost_classes(model, sibling.classifier)
         detector = calibrate(witness, parts, request.samples)
         return Prepared(opened, parts, augmentation, None, sibling, detector)
@@ -105,6 +109,26 @@ def _prepare(request: FilterRequest, opened: OpenedModel, listen: Listener) -> P
     witness = kept_classes(model, exposed.stops)
     detector = calibrate(witness, parts, request.samples)
     return Prepared(opened, parts, augmentation, exposed, None, detector)
+
+
+def _check_sibling(file: Path, sibling: Sibling, opened: OpenedModel) -> None:
+    """Refuse a file that is no sanitized one of the model: it would clear everything.
+
+    What another tool has made cannot be told; its answers differ from the model's.
+    """
+    model = opened.checkpoint.state_dict
+    same = all(
+        torch.equal(tensor, model[name])
+        for name, tensor in sibling.checkpoint.state_dict.items()
+        if name in model
+    )
+    if same:
+        raise InputRefused(
+            f"{plain(file.name)} holds the model's own weights, so that nothing "
+            "would be suspect.",
+            hint="Give the file that rnp sanitize made of it; where that changed "
+            "nothing, leave --sanitized out.",
+        )
 
 
 def _holdout_share(request: FilterRequest) -> float:

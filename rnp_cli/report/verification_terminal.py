@@ -36,10 +36,17 @@ def render_verification(verification: Verification) -> RenderableType:
 def _verdict(verification: Verification) -> Panel:
     wrong = [link for link in verification.links if link.state != "ok"]
     said = f"All {len(verification.links)} links agree."
+    color, title = "green", "The files agree"
     if wrong:
         said = f"{len(wrong)} of {len(verification.links)} links do not hold."
-    color = "red" if wrong else "green"
-    title = "The files do not agree" if wrong else "The files agree"
+        color, title = "red", "The files do not agree"
+    absent = [_NAMES[f.role].lower() for f in verification.files if f.sha256 is None]
+    if absent and all(link.state == "missing" for link in wrong):
+        color, title = "yellow", "Files are missing"
+        said = (
+            f"Not there: {' and '.join(absent)}. They are looked for beside the model; "
+            "--report, --statement and --bom name them elsewhere."
+        )
     return Panel(Text(said), title=title, title_align="left", border_style=color)
 
 

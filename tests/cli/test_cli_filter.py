@@ -94,6 +94,20 @@ def test_a_sanitized_file_is_asked_instead_of_unlearning(
     assert set(found.run.stages) == {"read", "read-sibling", "samples", "score"}
 
 
+def test_the_model_itself_is_no_sanitized_file(
+    rnp: Any, digits: Any, tmp_path: Path
+) -> None:
+    copied = shutil.copy(digits.model, tmp_path / "copy.pt")
+
+    run = rnp(
+        *("filter", digits.model, "--clean-dir", digits.clean),
+        *("--suspects", digits.triggered, "--sanitized", copied),
+    )
+
+    assert run.code == 3
+    assert "the model's own weights" in run.err
+
+
 def test_clean_images_are_suspect_about_as_often_as_stated(
     rnp: Any, digits: Any
 ) -> None:

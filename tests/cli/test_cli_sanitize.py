@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -322,6 +323,19 @@ def test_what_is_accepted_does_not_fail_and_stays_told(
     assert run.code == 1
     assert "its acceptance expired on 2020-01-31" in run.err
     assert json.loads(run.out)["runs"][0]["invocations"][0]["exitCode"] == 1
+
+
+def test_a_job_does_not_pass_without_the_settings_beside_the_model(
+    rnp: Any, digits: Any, tmp_path: Path
+) -> None:
+    model = shutil.copy(digits.model, tmp_path)
+    (tmp_path / "rnp.toml").write_text("[sanitize]\nfail-on = ['backdoor']\n")
+
+    run = rnp("sanitize", model, "--clean-dir", digits.clean, "--ci")
+
+    refused(run, 2, "rnp.toml was not read")
+    assert "error: rnp: rnp.toml was not read" in run.err
+    assert "--config rnp.toml" in run.err
 
 
 def test_a_setting_that_does_not_fit_is_named_in_a_panel(

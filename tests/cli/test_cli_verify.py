@@ -47,6 +47,8 @@ def test_a_missing_statement_exits_with_1(rnp: Any, released: Any) -> None:
 
     assert run.code == 1
     assert "(not there)" in run.out
+    assert "Not there: statement" in run.out
+    assert "do not agree" not in run.out
     assert "missing" in run.out
 
 

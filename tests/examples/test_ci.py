@@ -78,6 +78,36 @@ def test_a_job_that_cannot_run_annotates_the_error(digits: Any, tmp_path: Path) 
     assert not (tmp_path / "rnp-reports").exists()
 
 
+@pytest.mark.parametrize(
+    "variables",
+    [{}, {"RNP_MODEL": "model.pt"}, {"RNP_CLEAN_DIR": "data"}],
+    ids=["nothing", "no images", "no model"],
+)
+def test_a_job_without_its_inputs_is_an_error_of_usage(
+    tmp_path: Path, variables: dict[str, str]
+) -> None:
+    ended, _ = run_script(tmp_path, **variables)
+
+    assert ended.returncode == 2
+    assert "is not set" in ended.stderr
+
+
+def test_the_model_is_never_removed(digits: Any, tmp_path: Path) -> None:
+    model = tmp_path / "model.safetensors"
+    model.write_bytes(digits.model.read_bytes())
+
+    ended, _ = run_script(
+        tmp_path,
+        RNP_MODEL="model.safetensors",
+        RNP_CLEAN_DIR=str(digits.clean),
+        RNP_OUTPUT=str(model),
+    )
+
+    assert ended.returncode == 2
+    assert "would replace the checkpoint" in ended.stderr
+    assert model.read_bytes() == digits.model.read_bytes()
+
+
 def test_the_action_runs_this_script_with_all_its_inputs() -> None:
     action = (ROOT / "action.yml").read_text()
 
