@@ -23,9 +23,8 @@ from rnp_cli.pipeline.outputs import check_formats, check_outputs, write
 from rnp_cli.pipeline.request import SanitizeRequest
 from rnp_cli.pipeline.rewrite import rewrite
 from rnp_cli.report.policy import judged
-from rnp_cli.report.sanitization import Report
+from rnp_cli.report.sanitization import WITHOUT_MODEL, Report
 
-_FAILED = ("not-safe", "no-safe-threshold")
 _SINGLE = torch.finfo(torch.float32).eps
 
 
@@ -98,7 +97,7 @@ def sanitize(request: SanitizeRequest, *, listen: Listener = ignore) -> Sanitize
                 clock.run(request.sources),
             )
             report = judged(report, request.policy, request.accepted)
-            if report.outcome in _FAILED:
+            if report.outcome in WITHOUT_MODEL:
                 paths = write(request, outputs, report, {}, clock)
                 return SanitizeResult(report, None, paths)
             exported = prepare(request, opened, tensors, written, removal, clock)

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-
-
-def canonical_sha256(content: object) -> str:
-    """Digest JSON content, whatever the order and the spaces that it is written in."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def canonical_bytes(content: object) -> bytes:

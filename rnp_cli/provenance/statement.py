@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
-from rnp_cli.provenance.canonical import canonical_bytes, canonical_sha256
+from rnp_cli.provenance.canonical import canonical_bytes
+from rnp_cli.report.canonical import canonical_sha256
 
 STATEMENT_TYPE: Literal["https://in-toto.io/Statement/v1"] = (
     "https://in-toto.io/Statement/v1"

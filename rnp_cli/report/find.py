@@ -20,15 +20,20 @@ def read_report(path: Path) -> Report:
 
 def report_bytes(path: Path) -> bytes:
     """Read a file that may be a report; raise InputRefused where it cannot be one."""
+    return bounded_bytes(path, most=_MOST_BYTES, kind="a report", hint=_HINT)
+
+
+def bounded_bytes(path: Path, *, most: int, kind: str, hint: str) -> bytes:
+    """Read a file of at most so many bytes; raise InputRefused where it is none."""
     try:
         if not path.is_file():
-            raise InputRefused(f"{path} is not a file.", hint=_HINT)
+            raise InputRefused(f"{path} is not a file.", hint=hint)
         with path.open("rb") as file:
-            content = file.read(_MOST_BYTES + 1)
+            content = file.read(most + 1)
     except OSError as error:
-        raise InputRefused(f"{path} cannot be read: {error}.", hint=_HINT) from error
-    if len(content) > _MOST_BYTES:
-        raise InputRefused(f"{path} is too large to be a report.", hint=_HINT)
+        raise InputRefused(f"{path} cannot be read: {error}.", hint=hint) from error
+    if len(content) > most:
+        raise InputRefused(f"{path} is too large to be {kind}.", hint=hint)
     return content
 
 

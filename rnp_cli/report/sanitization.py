@@ -7,13 +7,12 @@ and seed give the same digest, until an acceptance among them expires.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Literal
 
 from pydantic import Field
 
 from rnp_cli.report.acceptance import Breach
+from rnp_cli.report.canonical import canonical_sha256
 from rnp_cli.report.detection import Family, TriggerInfo, VerdictInfo
 from rnp_cli.report.pictures import TriggerPictures
 from rnp_cli.report.schema import (
@@ -30,6 +29,8 @@ from rnp_cli.report.schema import (
 Outcome = Literal[
     "unchanged", "pruned", "repaired", "distilled", "not-safe", "no-safe-threshold"
 ]
+
+WITHOUT_MODEL: tuple[Outcome, ...] = ("not-safe", "no-safe-threshold")
 
 Left = Literal["triggers", "success", "mistakes", "unheard", "accuracy", "asleep"]
 
@@ -211,5 +212,4 @@ class Report(Part):
     def digest(self) -> str:
         """SHA-256 over everything but ``run``, as canonical JSON."""
         content = self.model_dump(mode="json", exclude={"run"})
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return canonical_sha256(content)

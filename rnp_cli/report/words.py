@@ -10,6 +10,7 @@ from rnp_cli.report.acceptance import Breach
 from rnp_cli.report.detection import Detection, VerdictInfo
 from rnp_cli.report.facts import Fact, class_name, interval, model_facts
 from rnp_cli.report.sanitization import (
+    WITHOUT_MODEL,
     CompactionInfo,
     Outcome,
     Report,
@@ -42,7 +43,7 @@ def title(report: Report) -> str:
 
 def tone(report: Report) -> Tone:
     """Say whether it is good news."""
-    if report.outcome in ("not-safe", "no-safe-threshold"):
+    if report.outcome in WITHOUT_MODEL:
         return "bad"
     after = report.verdict_after
     return "doubtful" if after is not None and after.level != "none" else "good"

@@ -15,7 +15,7 @@ from rnp_cli.errors import InputRefused, UsageError
 from rnp_cli.provenance.bom_file import BomFile
 from rnp_cli.provenance.names import bom_name, statement_name
 from rnp_cli.provenance.statement import Statement
-from rnp_cli.report.find import parse_report, report_bytes
+from rnp_cli.report.find import bounded_bytes, parse_report, report_bytes
 from rnp_cli.report.sanitization import Report
 
 _MOST_BYTES = 4 << 20
@@ -119,16 +119,8 @@ def _read(
 
 
 def _small(path: Path) -> bytes:
-    try:
-        if not path.is_file():
-            raise InputRefused(f"{path} is not a file.", hint=_HINT)
-        with path.open("rb") as file:
-            content = file.read(_MOST_BYTES + 1)
-    except OSError as error:
-        raise InputRefused(f"{path} cannot be read: {error}.", hint=_HINT) from error
-    if len(content) > _MOST_BYTES:
-        raise InputRefused(f"{path} is too large.", hint=_HINT)
-    return content
+    kind = "a statement or a BOM"
+    return bounded_bytes(path, most=_MOST_BYTES, kind=kind, hint=_HINT)
 
 
 def _statement(content: bytes, path: Path) -> Statement:
