@@ -112,7 +112,9 @@ def make(setting: Setting, entry: Entry) -> dict[str, Any]:
     for parameter in model.parameters():
         parameter.data = parameter.data.half().float()  # as it will be kept
     attack = None if entry.is_clean else entry.attack
-    found = measure(model, attack, data.test)
+    device = torch.device(setting.device)  # the attack's tensors are there, too
+    found = measure(model.to(device), attack, data.test.to(device))
+    model.cpu()
     command = "python benchmarks/train_zoo.py"
     command += f" --profile {setting.profile} --only {entry.name}"
     record = keep(folder, entry, model, found, command)

@@ -130,7 +130,7 @@ CPU = [
 GPU = [
     entry
     for network in ("resnet18", "preactresnet18", "vgg19-bn", "mobilenetv2")
-    for entry in _entries(network, Recipe(epochs=30), clean=1, attacks=_every_attack())
+    for entry in _entries(network, Recipe(epochs=15), clean=1, attacks=_every_attack())
 ]
 
 DIGITS = _entries(

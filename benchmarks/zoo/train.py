@@ -63,7 +63,7 @@ def train(
     generator = torch.Generator().manual_seed(seed)
     for epoch in range(recipe.epochs):
         model.train()
-        total = 0.0
+        total = torch.zeros((), device=device)
         for chosen in torch.randperm(len(images), generator=generator).split(
             recipe.batch
         ):
@@ -76,10 +76,11 @@ def train(
             optimizer.step()
             schedule.step()
             attack.after_step(model)
-            total += loss.item() * len(labels)
-        if not math.isfinite(total):
+            total += loss.detach() * len(labels)  # read once, at the end
+        mean = total.item() / len(images)
+        if not math.isfinite(mean):
             raise FloatingPointError(f"training under {attack} has diverged")
-        say(f"epoch {epoch + 1} of {recipe.epochs}: loss {total / len(images):.3f}")
+        say(f"epoch {epoch + 1} of {recipe.epochs}: loss {mean:.3f}")
     return model.cpu().eval()
 
 

@@ -46,7 +46,7 @@ class RepairConfig(BaseModel):
     no repair; it counts when more than chance (95 %) separates the loss from it."""
     max_rounds: int = Field(8, ge=1)
     """Each recovers triggers, and fits the weights against all found so far."""
-    epochs: int = Field(5, ge=1)
+    epochs: int = Field(10, ge=1)
     """In each round."""
     learning_rate: float = Field(1e-3, gt=0)
     """Adam's at the start of a round; it falls to a tenth until the round ends."""

@@ -96,17 +96,20 @@ def invert_triggers(
     targets: Sequence[int | None],
     seed: int,
     family: Family = "overlay",
+    near: Sequence[Change | None] = (),
     listen: Listener = ignore,
 ) -> tuple[RecoveredTrigger, ...]:
     """Recover a trigger for each of ``targets``; None is "any other class".
 
     model: images (batch, channel, height, width) in [0, 1] to logits. It is left as it
-    is.
+    is. near: for each target, if any, what was found before, near which to start.
     """
     height, width = samples.fit.images.shape[2:]
     most = config.pixels_at_once // (height * width * config.images_per_class)
     most = max(1, most)
-    groups = [targets[i : i + most] for i in range(0, len(targets), most)]
+    places = [*near] or [None] * len(targets)
+    rows = list(zip(targets, places, strict=True))
+    groups = [rows[i : i + most] for i in range(0, len(rows), most)]
     steps = max(1, round(config.steps * FAMILIES[family].effort))
     listen(StageStarted(stage=STAGE, total=steps * len(groups)))
     found: list[RecoveredTrigger] = []
@@ -160,14 +163,14 @@ class _Search:
         self,
         model: nn.Module,
         samples: Samples,
-        targets: Sequence[int | None],
+        rows: Sequence[tuple[int | None, Change | None]],
         config: InversionConfig,
         family: Family,
         generator: torch.Generator,
     ) -> None:
         device = samples.images.device
         channels, height, width = samples.images.shape[1:]
-        rows = len(targets)
+        targets = [target for target, _ in rows]
         self._model = model
         self._samples = samples
         self._targets = targets
@@ -178,14 +181,17 @@ class _Search:
         self._images = [some if len(some) else everything for some in others]
         kind = FAMILIES[family]
         shape = (channels, height, width)
-        self._candidates = kind(rows, shape, generator, device)
+        self._candidates = kind(len(rows), shape, generator, device)
+        for row, (_, change) in enumerate(rows):
+            if change is not None:
+                self._candidates.begin_near(row, change.extent(), generator)
         self._optimizer = torch.optim.Adam(
             self._candidates.parameters, lr=kind.learning_rate, betas=(0.5, 0.9)
         )
         self._first_weight = kind.first_weight
-        self._weight = torch.full((rows,), kind.first_weight, device=device)
-        self._success = torch.zeros(rows, device=device)  # a running mean
-        self._norm = torch.full((rows,), torch.inf, device=device)
+        self._weight = torch.full((len(rows),), kind.first_weight, device=device)
+        self._success = torch.zeros(len(rows), device=device)  # a running mean
+        self._norm = torch.full((len(rows),), torch.inf, device=device)
 
     def step(self) -> None:
         """Move all candidates once, and keep those that are the best so far."""

@@ -16,13 +16,13 @@ from rnp_cli.defense.unlearn import UnlearnConfig, Unlearned, unlearn
 from rnp_cli.device import seeded
 from rnp_cli.errors import DefenseFailed
 from rnp_cli.events import Listener, ignore
-from rnp_cli.evidence.closing import ClosingConfig
 from rnp_cli.evidence.inversion import (
     InversionConfig,
     RecoveredTrigger,
     invert_triggers,
 )
 from rnp_cli.evidence.label import LabelEvidence, path_evidence
+from rnp_cli.evidence.remaining import ClosingConfig
 from rnp_cli.evidence.triggers import FAMILIES
 from rnp_cli.evidence.verdict import Verdict, VerdictConfig, judge
 

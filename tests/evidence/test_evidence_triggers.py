@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from rnp_cli.defense.samples import Samples, SplitSamples
 from rnp_cli.evidence.inversion import InversionConfig, invert_triggers
 from rnp_cli.evidence.triggers import FAMILIES, Candidates, Family
+from rnp_cli.evidence.triggers.overlay import Overlays
 
 SHAPE = (3, 8, 12)
 WAVE = 0.1 * torch.sin(torch.arange(8) * math.pi / 2)[None, :].expand(8, 8)
@@ -61,6 +62,22 @@ def test_what_was_never_kept_can_be_drawn(family: Family) -> None:
     nothing = candidates(family).kept(0)
     assert torch.isfinite(nothing.picture()).all()
     assert torch.isfinite(nothing.extent()).all()
+
+
+def test_a_search_for_a_patch_may_start_near_another() -> None:
+    generator = torch.Generator().manual_seed(0)
+    overlays = Overlays(2, (1, 12, 12), generator, torch.device("cpu"))
+    extent = torch.zeros(1, 12, 12)
+    extent[0, 9, 2] = 0.7
+
+    overlays.begin_near(1, extent, generator)
+    overlays.keep(torch.tensor([True, True]))
+
+    anywhere, near = overlays.kept(0), overlays.kept(1)
+    assert anywhere.mask.max() < 0.3
+    assert near.mask[0, 7:12, :5].min() > 0.4
+    assert near.mask.sum() < 0.6 * 25
+    assert near.pattern.std() > 5 * anywhere.pattern.std()
 
 
 class Hidden(nn.Module):

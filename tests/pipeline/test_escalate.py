@@ -10,10 +10,10 @@ from rnp_cli.defense.rnp import DefenseConfig
 from rnp_cli.defense.samples import SplitSamples
 from rnp_cli.errors import DefenseFailed
 from rnp_cli.events import ignore
-from rnp_cli.evidence.closing import ClosingConfig, Remaining
 from rnp_cli.evidence.inversion import InversionConfig, RecoveredTrigger
 from rnp_cli.evidence.label import LabelEvidence
 from rnp_cli.evidence.look import Evidence, EvidenceConfig
+from rnp_cli.evidence.remaining import ClosingConfig, Remaining
 from rnp_cli.evidence.triggers.overlay import Overlay
 from rnp_cli.evidence.verdict import Level, Verdict
 from rnp_cli.pipeline.escalate import Escalation, Removal
@@ -78,9 +78,8 @@ def what_is_left(
     *,
     now: nn.Module | None = None,
 ) -> list[str]:
-    none = Remaining(
-        (), TARGET, samples, InversionConfig(steps=1), ClosingConfig(), seed=0
-    )
+    quick, closing = InversionConfig(steps=1), ClosingConfig()
+    none = Remaining((), TARGET, model, samples, quick, closing, seed=0)
     work = escalation(model, samples, before)
     return [*work.what_is_left(now or model, none, after)]
 

@@ -64,6 +64,9 @@ class Candidates(Protocol):
     def parameters(self) -> Sequence[Tensor]:
         """What the optimizer moves."""
 
+    def begin_near(self, row: int, extent: Tensor, generator: torch.Generator) -> None:
+        """Start a row where a change that was found before had this extent."""
+
     def stamp(self, images: Tensor) -> Tensor:
         """Put each on its images (row, count, channel, height, width)."""
 

@@ -2,11 +2,14 @@
 
 After Wang et al., "Neural Cleanse", S&P 2019. Departure: the learning rate is high and
 the start is a mask over the whole image. Small, sharply bounded triggers are found
-within a hundred steps where a lower rate settles in a local optimum.
+within a hundred steps where a lower rate settles in a local optimum. A search may also
+be kept to the surroundings of a patch that was found before: what a repair has left of
+it lies there, and is seldom found from a mask over everything.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,9 +19,12 @@ from torch import Tensor
 
 from rnp_cli.evidence.triggers.base import Family, near_zero
 
-_FIRST_MASK = 0.2  # over the whole image
+_FIRST_MASK = math.log(0.25)  # a logit: a fifth, over the whole image
 _AROUND = 2  # pixels beyond the mask that a varied trigger reaches
 _VISIBLE = 0.3  # of the mask, where the pattern can be told
+_NEARBY = 1 / 6  # of the shorter side of an image
+_NEAR_MASK = 0.0  # a logit: half, over the surroundings of a patch
+_COLOURS = 3.0  # largest spread of logits: most are then nearly black or full
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,28 +90,46 @@ class Overlays:
         device: torch.device,
     ) -> None:
         channels, height, width = shape
-        first = torch.logit(torch.tensor(_FIRST_MASK))
-        mask = first + near_zero((rows, 1, height, width), 0.01, generator)
+        mask = _FIRST_MASK + near_zero((rows, 1, height, width), 0.01, generator)
         pattern = near_zero((rows, channels, height, width), 0.01, generator)
         self._mask = mask.to(device).requires_grad_(True)
         self._pattern = pattern.to(device).requires_grad_(True)
         self.parameters = (self._mask, self._pattern)
+        self._within = torch.ones(rows, 1, height, width, device=device)
         self._kept_mask = torch.ones(rows, 1, height, width)
         self._kept_pattern = torch.full((rows, channels, height, width), 0.5)
 
+    def begin_near(self, row: int, extent: Tensor, generator: torch.Generator) -> None:
+        """Keep the row around the visible part of the extent; start at random colours.
+
+        Some starts are nearly gray, others black and full: none is best everywhere.
+        """
+        reach = max(1, round(_NEARBY * min(extent.shape[1:])))
+        visible = (extent > _VISIBLE * extent.max()).float()
+        near = F.max_pool2d(visible, 2 * reach + 1, stride=1, padding=reach)
+        spread = _COLOURS * float(torch.rand((), generator=generator))
+        pattern = near_zero(self._pattern.shape[1:], spread, generator)
+        with torch.no_grad():
+            self._within[row] = near.to(self._within.device)
+            self._mask[row] += _NEAR_MASK - _FIRST_MASK
+            self._pattern[row] = pattern.to(self._pattern.device)
+
+    def _masks(self) -> Tensor:
+        return self._within * self._mask.sigmoid()
+
     def stamp(self, images: Tensor) -> Tensor:
         """Blend each pattern into its images (row, count, channel, height, width)."""
-        mask, pattern = self._mask.sigmoid(), self._pattern.sigmoid()
+        mask, pattern = self._masks(), self._pattern.sigmoid()
         return (1 - mask[:, None]) * images + (mask * pattern)[:, None]
 
     def sizes(self) -> Tensor:
         """Return the sums of the masks."""
-        return self._mask.sigmoid().sum((1, 2, 3))
+        return self._masks().sum((1, 2, 3))
 
     def keep(self, rows: Tensor) -> None:
         """Remember these rows."""
         chosen = rows.cpu()
-        self._kept_mask[chosen] = self._mask.detach()[rows].sigmoid().cpu()
+        self._kept_mask[chosen] = self._masks().detach()[rows].cpu()
         self._kept_pattern[chosen] = self._pattern.detach()[rows].sigmoid().cpu()
 
     def kept(self, row: int) -> Overlay:

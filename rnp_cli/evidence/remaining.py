@@ -1,0 +1,206 @@
+"""What remains: triggers that still reach the suspected class more easily than usual.
+
+Between the rounds of a repair the triggers of the suspected class are recovered anew,
+of each family of which it was easier to reach than the other classes are. A repair aims
+at triggers that are clearly larger than those of the other classes; where its rounds
+end before that, they must at least be as large.
+
+What a repair leaves of a patch lies around the patch, works on some images only, and is
+seldom found from a mask over the whole image. So searches start near the patches that
+were found before, too; and before nothing counts as left, many do, for what turns half
+of the images, which is held against what turns as many to the other classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import cycle, islice
+from statistics import median
+
+from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
+
+from rnp_cli.defense.samples import SplitSamples
+from rnp_cli.evidence.inversion import (
+    InversionConfig,
+    RecoveredTrigger,
+    estimated_success,
+    invert_triggers,
+)
+from rnp_cli.evidence.triggers import Change, Family
+
+
+class ClosingConfig(BaseModel):
+    """When a family of triggers is pursued, and how far."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    easier: float = Field(0.8, gt=0)
+    """A family is pursued whose trigger for the suspected class is at most so large
+    beside the median of the other classes' triggers."""
+    harder: float = Field(2.0, gt=0)
+    """It is done with when that trigger is at least so large beside that median, or
+    half way from it to the largest there is."""
+    attempts: int = Field(2, ge=1)
+    """At a trigger of each family, in each round: one alone may end far from it."""
+    nearby: int = Field(3, ge=0)
+    """More attempts at a patch in each round, around those that were found before."""
+    last_nearby: int = Field(6, ge=0)
+    """The same, before nothing counts as left. They need to turn fewer images: what is
+    left of a patch may work on some images only."""
+    partly: float = Field(0.5, gt=0, le=1)
+    """Share of images that is enough for them."""
+    usual: float = Field(1.0, gt=0)
+    """How large it must be at least, beside that median, when the rounds are over."""
+    success_left: float = Field(0.2, ge=0, le=1)
+    """Share of clean samples that the first triggers may still turn at the end."""
+
+
+class Remaining:
+    """Recovers what still reaches the suspected class more easily than it should.
+
+    first: the triggers to begin with, of each family that is pursued; first the one
+    that stands out most. newest: those that were recovered last, whether they counted
+    or not.
+    """
+
+    def __init__(
+        self,
+        triggers: Sequence[RecoveredTrigger],
+        target: int | None,
+        model: nn.Module,
+        samples: SplitSamples,
+        inversion: InversionConfig,
+        config: ClosingConfig,
+        *,
+        seed: int,
+    ) -> None:
+        """Begin with the ``triggers`` of all classes of the ``model`` as it came.
+
+        target: the suspected class, or None where every class moves to another.
+        """
+        self._target = target
+        self._original = model
+        self._samples = samples
+        self._inversion = inversion
+        self._config = config
+        self._seed = seed
+        self._usual = _usual_sizes(triggers, target)
+        first = [t for t in triggers if t.target == target and t.found]
+        first.sort(key=self._beside_usual)
+        easy = [t for t in first if self._beside_usual(t) <= config.easier]
+        self.first = tuple(easy or first)
+        self.newest: tuple[RecoveredTrigger, ...] = ()
+        self._places = [t for t in self.first if t.travels]
+        self._partial: tuple[RecoveredTrigger, ...] = ()
+        self._usual_partial: float | None = None
+
+    def recover(self, model: nn.Module, *, number: int) -> list[RecoveredTrigger]:
+        """Return the triggers of ``model`` that are not yet larger than usual.
+
+        Where there are none, the first ones are returned as far as they still work:
+        what is found anew may lie far from them.
+        number: of the attempt, from 1; each draws its own start.
+        """
+        seed = self._seed + number
+        self.newest = tuple(self._search(model, seed))
+        left = [t for t in self.newest if t.found and not self._is_harder(t)]
+        self._partial = () if left else tuple(self._search_last(model, seed))
+        harder = self._config.harder
+        left += [t for t in self._partial if self._beside_partial(t) < harder]
+        self._places += [t for t in left if t.travels]
+        return left or [t for t in self.first if self._works(model, t)]
+
+    def _search(self, model: nn.Module, seed: int) -> Iterator[RecoveredTrigger]:
+        """Look anywhere, and near what was found before."""
+        for trigger in self.first:
+            anywhere: list[Change | None] = [None] * self._config.attempts
+            yield from self._invert(model, anywhere, seed, trigger.family)
+        yield from self._invert(model, self._near(self._config.nearby), seed)
+
+    def _search_last(self, model: nn.Module, seed: int) -> Iterator[RecoveredTrigger]:
+        """Look once more near what was found before, for what works partly."""
+        near = self._near(self._config.last_nearby)
+        found = self._invert(model, near, seed, success=self._config.partly)
+        yield from (t for t in found if t.found)
+
+    def _near(self, attempts: int) -> list[Change | None]:
+        """Take the first place and the latest in turns; none where there is none."""
+        places = [*self._places[:1], *self._places[:0:-1]]
+        return [t.change for t in islice(cycle(places), attempts)]
+
+    def _beside_partial(self, trigger: RecoveredTrigger) -> float:
+        """Return its size beside those that turn as few images to other classes."""
+        if self._usual_partial is None:
+            others = [c for c in range(self._samples.num_classes) if c != self._target]
+            found = self._invert(
+                self._original,
+                [None] * len(others),
+                self._seed,
+                success=self._config.partly,
+                targets=others,
+            )
+            self._usual_partial = _usual_sizes(found, self._target)["overlay"]
+        return trigger.norm / self._usual_partial
+
+    def _invert(
+        self,
+        model: nn.Module,
+        near: Sequence[Change | None],
+        seed: int,
+        family: Family = "overlay",
+        *,
+        success: float | None = None,
+        targets: Sequence[int | None] | None = None,
+    ) -> Sequence[RecoveredTrigger]:
+        inversion = self._inversion
+        if success is not None:
+            inversion = inversion.model_copy(update={"success": success})
+        return invert_triggers(
+            model,
+            self._samples,
+            inversion,
+            targets=targets or [self._target] * len(near),
+            family=family,
+            near=near,
+            seed=seed,
+        )
+
+    def _works(self, model: nn.Module, trigger: RecoveredTrigger) -> bool:
+        success = estimated_success(model, trigger, self._samples.holdout)
+        return success > self._config.success_left
+
+    def smallest(self) -> tuple[RecoveredTrigger, ...]:
+        """Return the smallest of each family that was recovered last."""
+        found: dict[Family, RecoveredTrigger] = {}
+        for trigger in sorted(self.newest, key=lambda t: (not t.found, t.norm)):
+            found.setdefault(trigger.family, trigger)
+        return tuple(found.values())
+
+    def is_usual(self) -> bool:
+        """Whether what was recovered last is as large as other classes' triggers."""
+        beside = [self._beside_usual(t) for t in self.newest if t.found]
+        beside += [self._beside_partial(t) for t in self._partial]
+        return all(size >= self._config.usual for size in beside)
+
+    def _is_harder(self, trigger: RecoveredTrigger) -> bool:
+        usual = self._usual[trigger.family]
+        halfway = (usual + trigger.largest) / 2
+        return trigger.norm >= min(self._config.harder * usual, halfway)
+
+    def _beside_usual(self, trigger: RecoveredTrigger) -> float:
+        return trigger.norm / self._usual[trigger.family]
+
+
+def _usual_sizes(
+    triggers: Sequence[RecoveredTrigger], target: int | None
+) -> dict[Family, float]:
+    """Return the median size of the other classes' triggers, by family.
+
+    A class that no trigger was found for counts as the largest there is.
+    """
+    sizes: dict[Family, list[float]] = {}
+    for trigger in triggers:
+        if trigger.target not in (target, None):
+            sizes.setdefault(trigger.family, []).append(trigger.norm)
+    return {family: median(norms) for family, norms in sizes.items()}
