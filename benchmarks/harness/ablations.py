@@ -17,6 +17,8 @@ ABLATIONS: Mapping[str, Change] = {
     "shifted-stamps": {"repair": {"shifted": 0.0}},
     "newest-triggers-first": {"repair": {"newest": 0.0}},
     "second-attempts": {"closing": {"attempts": 1}},
+    "searches-near-patches": {"closing": {"nearby": 0, "last_nearby": 0}},
+    "long-rounds": {"repair": {"epochs": 5}},
     "beyond-the-usual": {"closing": {"harder": 1.0}},
     "long-inversion": {"inversion": {"steps": 70}},
 }

@@ -51,11 +51,14 @@ class Overlay:
         """Lay random pixels around the pattern, and instead of half of it.
 
         The attacker's pattern is near the one that was found, and seldom the same. On
-        half of the images the random pixels are black or full.
+        half of the images the random pixels are of one colour, on half black or full.
         """
-        count, _, height, width = images.shape
+        count, channels, height, width = images.shape
         device = images.device
         noise = torch.rand(images.shape, generator=generator)
+        colour = torch.rand((count, channels, 1, 1), generator=generator)
+        plain = torch.rand((count, 1, 1, 1), generator=generator) < 0.5
+        noise = torch.where(plain, colour, noise)
         extreme = torch.rand((count, 1, 1, 1), generator=generator) < 0.5
         noise = torch.where(extreme, noise.round(), noise).to(device)
         kept = torch.rand((count, 1, height, width), generator=generator) < 0.5
