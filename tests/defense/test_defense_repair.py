@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -406,3 +407,49 @@ def test_some_stamps_are_only_much_like_the_trigger(samples: SplitSamples) -> No
     same, alike = wears(stamped, Patch()), wears(stamped, Patch(), strength=0.9)
     assert (same ^ alike).all()
     assert alike.float().mean().item() == pytest.approx(0.3, abs=0.1)
+
+
+def widened(model: nn.Sequential, times: int) -> nn.Sequential:
+    """Put each hidden channel there several times; the answers stay (Net2Net)."""
+    wide = copy.deepcopy(model)
+    layers = [m for m in wide if isinstance(m, (nn.Conv2d, nn.Linear))]
+    for layer in layers:
+        weight = layer.weight.detach()
+        if layer is not layers[0]:
+            spread = weight.repeat_interleave(times, 1)
+            if isinstance(layer, nn.Linear):  # each channel is four features
+                spread = weight.unflatten(1, (-1, 4)).repeat_interleave(times, 1)
+                spread = spread.flatten(1)
+            weight = spread / times
+        if layer is not layers[-1]:
+            weight = weight.repeat_interleave(times, 0)
+        layer.weight = nn.Parameter(weight)
+    for number, layer in enumerate(wide):
+        if isinstance(layer, nn.BatchNorm2d):
+            wider = nn.BatchNorm2d(times * layer.num_features)
+            kept = layer.state_dict()
+            wider.load_state_dict(
+                {
+                    k: v.repeat_interleave(times) if v.ndim else v
+                    for k, v in kept.items()
+                }
+            )
+            wide[number] = wider
+    return wide.eval()
+
+
+def test_a_wide_network_bears_a_repair_as_a_narrow_one_does(
+    samples: SplitSamples, skilled: nn.Sequential
+) -> None:
+    wide, images = widened(skilled, 16), samples.holdout.images
+    answers = logits_of(skilled, images)
+    torch.testing.assert_close(logits_of(wide, images), answers, atol=1e-4, rtol=1e-4)
+
+    def moved(model: nn.Module, **knobs: Any) -> float:
+        """Root mean square of how far clean answers are from what they were."""
+        fixed = repaired(model, samples, Scripted([[Patch()]]), **knobs)
+        return (logits_of(fixed.model, images) - answers).square().mean().sqrt().item()
+
+    narrow = moved(skilled)
+    assert moved(wide) < 2 * narrow
+    assert moved(wide, largest_step=1e9) > 4 * narrow
