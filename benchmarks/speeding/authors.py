@@ -10,7 +10,8 @@ process itself, which on two cores is no slower.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -70,6 +71,19 @@ class Images(Dataset[tuple[Tensor, int]]):
         return (tensor - self._mean) / self._std, self._labels[index]
 
 
+@dataclass(frozen=True, eq=False)
+class Moved:
+    """Batches, each moved to the device when its turn comes."""
+
+    batches: Batches
+    device: torch.device
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield images and labels on the device."""
+        for images, labels in self.batches:
+            yield images.to(self.device), labels.to(self.device)
+
+
 def defend(
     network: nn.Module, fit: Samples, holdout: Samples, mean: Tensor, std: Tensor
 ) -> nn.Module:
@@ -80,17 +94,18 @@ def defend(
     """
     torch.manual_seed(0)
     augmented = Images(fit, mean, std, is_augmented=True)
-    loader = DataLoader(augmented, batch_size=BATCH, shuffle=True)
+    device = fit.images.device
+    loader = Moved(DataLoader(augmented, batch_size=BATCH, shuffle=True), device)
     plain = Images(holdout, mean, std, is_augmented=False)
-    held_out = DataLoader(plain, batch_size=BATCH)
+    held_out = Moved(DataLoader(plain, batch_size=BATCH), device)
     first = torch.stack([plain[0][0], plain[1 % len(plain)][0]])
     layers = [
         layer
-        for layer in find_channel_layers(network, first.to(fit.images.device))
+        for layer in find_channel_layers(network, first.to(device))
         if layer.kind == "batchnorm"
     ]
     unlearned = _unlearn(network, loader, held_out)
-    masks = full_masks(layers, fit.images.device)
+    masks = full_masks(layers, device)
     optimizer = torch.optim.SGD(masks.values(), lr=MASK_RATE, momentum=MOMENTUM)
     masked = MaskedModel(unlearned.train(), layers)
     for _ in range(MASK_EPOCHS if masks else 0):
