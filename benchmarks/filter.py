@@ -8,25 +8,26 @@ Takes the same models and options as ``benchmarks/defense.py``, but no ``--metho
 For each model, test images of which one in ten is triggered are scored by ``rnp
 filter``, by its defaults and with a sanitized file (which counts as failed where none
 was written), and by STRIP with the same clean samples; of clean models, only how many
-images are called suspect is measured. Each sorting is kept, and not
-repeated while code and model stay the same.
+images are called suspect is measured. Sanitized files are taken from where
+``defense.py`` works by default if its runs are of the code as it is now. Each sorting
+is kept, and not repeated while code and model stay the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 from typing import get_args
 
-from defense import find_subjects, group_of, read_options, results_file
+from defense import find_runs, find_subjects, group_of, read_options, results_file
 from harness.processes import run_all
 from harness.result import write_results
 from harness.sorting import RATES, Sorted, Sorter, Sorting
 
-from rnp_cli.device import choose_device
-
 IMAGES = 1000  # in a mixed folder
+DEFENDED = Path("build/defense")  # where sanitized files may lie already
 
 Figure = Callable[[Sorted], float | None]
 
@@ -37,20 +38,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments, description=__doc__, work=Path("build/filter"), methods=()
     )
     work = options.work.resolve() / group_of(options)
-    device = str(choose_device(options.device))
     sortings = [
         Sorting(
-            subject=subject,
+            subject=run.subject,
             sorter=sorter,
-            samples=count,
+            samples=run.samples,
             images=IMAGES,
-            seed=seed,
+            seed=run.seed,
             work=work,
-            device=device,
+            device=run.device,
+            defended=replace(run, work=DEFENDED.resolve() / group_of(options)),
         )
-        for subject in find_subjects(options)
-        for count in options.samples
-        for seed in options.seeds
+        for run in find_runs(options, find_subjects(options), ["rnp"])
         for sorter in get_args(Sorter)
     ]
     results: list[Sorted] = []

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from harness import tool
 from harness.result import write
+from harness.run import Run
 from harness.sources import sources_of, tool_sources
 from harness.tool import write_images
 from rnp_cli import RnpError, SanitizeRequest, sanitize
@@ -82,7 +83,10 @@ class Scores:
 
 @dataclass(frozen=True, kw_only=True)
 class Sorting:
-    """Which model's images to sort, by what, and how many."""
+    """Which model's images to sort, by what, and how many.
+
+    defended: the tool's run with the same samples and seed, if it may be kept.
+    """
 
     subject: Subject
     sorter: Sorter
@@ -91,6 +95,7 @@ class Sorting:
     seed: int
     work: Path
     device: str = "cpu"
+    defended: Run | None = None
 
     @property
     def file(self) -> Path:
@@ -189,14 +194,28 @@ class Sorting:
     def _filter(self, request: FilterRequest, folder: Path) -> None:
         """Run the filter, after a sanitization where that is to be asked."""
         if self.sorter == "rnp-sanitized":
-            made = folder / "made.safetensors"
-            shared = ModelRequest.model_fields.keys()
-            same = {name: getattr(request, name) for name in shared}
-            result = sanitize(SanitizeRequest(**same, outputs=(made,), force=True))
-            if result.state_dict is None:
-                raise DefenseFailed(f"Nothing to ask: {result.report.outcome}.")
+            made = self._kept_model() or self._sanitized(request, folder)
             request = request.model_copy(update={"sanitized": made})
         filter_suspects(request)
+
+    def _kept_model(self) -> Path | None:
+        """Return what an earlier run wrote, if it is of the code as it is now."""
+        result = None if self.defended is None else self.defended.kept()
+        if self.defended is None or result is None:
+            return None
+        made = self.defended.work / f"{self.defended.stem}.sanitized.safetensors"
+        if not result.changed:
+            raise DefenseFailed(f"Nothing to ask: {result.outcome}.")
+        return made if made.exists() else None
+
+    def _sanitized(self, request: FilterRequest, folder: Path) -> Path:
+        made = folder / "made.safetensors"
+        shared = ModelRequest.model_fields.keys()
+        same = {name: getattr(request, name) for name in shared}
+        result = sanitize(SanitizeRequest(**same, outputs=(made,), force=True))
+        if result.state_dict is None:
+            raise DefenseFailed(f"Nothing to ask: {result.report.outcome}.")
+        return made
 
     def _strip(self, images: Tensor) -> Scores:
         device = torch.device(self.device)
