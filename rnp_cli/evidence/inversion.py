@@ -8,7 +8,7 @@ is suspect. Departures:
 - All classes are optimised in one batch, each with a weight on its size of its own.
 - One more has no class of its own: it turns every image *away* from its true class. A
   patch that moves every class on to another ("all to all") reaches no single class, and
-  shows here.
+  shows here. It often ends far from the smallest, so the best of several is taken.
 - A trigger need not be a patch: what is added to the whole image, or warps it, is
   searched for in the same way (``evidence/triggers/``, a file for each family).
 """
@@ -18,7 +18,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -26,8 +26,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from rnp_cli.defense.samples import Samples, SplitSamples
-from rnp_cli.defense.score import logits_of
 from rnp_cli.events import Listener, StageDone, StageStarted, StepDone, ignore
+from rnp_cli.evidence.recovered import (
+    RecoveredTrigger,
+    estimated_success,
+    others_of,
+)
 from rnp_cli.evidence.triggers import FAMILIES, Change, Family
 
 STAGE = "invert"
@@ -43,49 +47,10 @@ class InversionConfig(BaseModel):
     images_per_class: int = Field(16, ge=1)
     success: float = Field(0.95, gt=0, le=1)
     """Share of images that a trigger must turn to count as found."""
+    free_attempts: int = Field(4, ge=1)
+    """At the trigger that leads to any other class; the smallest counts."""
     pixels_at_once: int = Field(2**20, ge=1)
     """Of all images in one step; more classes than that holds take turns."""
-
-
-@dataclass(frozen=True, eq=False)
-class RecoveredTrigger:
-    """The smallest trigger found for a class; an estimate, not the attacker's own.
-
-    target: the class, or None for the trigger that turns images to any other class.
-    change: what it does to images. norm: its size, in the unit of its family; the
-    largest there is where no trigger was found. success: share of the held-out clean
-    samples that it turns (those of the target left out), the *estimated* attack success
-    rate.
-    """
-
-    target: int | None
-    change: Change
-    norm: float
-    success: float
-    found: bool
-
-    @property
-    def family(self) -> Family:
-        """Return which family of changes it is of."""
-        return self.change.family
-
-    @property
-    def largest(self) -> float:
-        """Return the size of a change that leaves nothing of an image."""
-        return self.change.largest
-
-    @property
-    def travels(self) -> bool:
-        """Return whether it may be shifted with the image that it is on."""
-        return self.change.travels
-
-    def stamp(self, images: Tensor) -> Tensor:
-        """Put the trigger on images (batch, channel, height, width) in [0, 1]."""
-        return self.change.stamp(images)
-
-    def vary(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Put another one that is much like it on each image."""
-        return self.change.vary(images, generator)
 
 
 def invert_triggers(
@@ -125,6 +90,40 @@ def invert_triggers(
     return tuple(found)
 
 
+def invert_each(
+    model: nn.Module,
+    samples: SplitSamples,
+    config: InversionConfig,
+    *,
+    targets: Sequence[int | None],
+    seed: int,
+    family: Family = "overlay",
+    listen: Listener = ignore,
+) -> tuple[RecoveredTrigger, ...]:
+    """Recover the smallest trigger for each target, as ``invert_triggers`` does.
+
+    For "any other class" it is the smallest of ``free_attempts``.
+    """
+    attempts = [
+        target
+        for target in targets
+        for _ in range(config.free_attempts if target is None else 1)
+    ]
+    found = invert_triggers(
+        model,
+        samples,
+        config,
+        targets=attempts,
+        family=family,
+        seed=seed,
+        listen=listen,
+    )
+    smallest: dict[int | None, RecoveredTrigger] = {}
+    for trigger in sorted(found, key=lambda t: (not t.found, t.norm)):
+        smallest.setdefault(trigger.target, trigger)
+    return tuple(smallest[target] for target in targets)
+
+
 def _summary(found: Sequence[RecoveredTrigger], unit: str) -> str:
     """Name the smallest."""
     working = [trigger for trigger in found if trigger.found]
@@ -133,27 +132,6 @@ def _summary(found: Sequence[RecoveredTrigger], unit: str) -> str:
     smallest = min(working, key=lambda trigger: trigger.norm)
     goal = "any other class" if smallest.target is None else f"class {smallest.target}"
     return f"the smallest trigger, {smallest.norm:.3g} {unit}, leads to {goal}"
-
-
-def estimated_success(
-    model: nn.Module, trigger: RecoveredTrigger, samples: Samples
-) -> float:
-    """Return the share of clean samples that a recovered trigger turns on a model.
-
-    Samples of the target do not count, nor, without a target, those that the model gets
-    wrong anyway; 0 where no trigger was found, or no sample is left.
-    """
-    others = _others(samples.labels, trigger.target)
-    if trigger.target is None and trigger.found:
-        right = logits_of(model, samples.images).argmax(1) == samples.labels
-        others = right.cpu().nonzero()[:, 0]
-    if not trigger.found or not len(others):
-        return 0.0
-    chosen = samples.take(others)
-    predicted = logits_of(model, trigger.stamp(chosen.images)).argmax(1)
-    if trigger.target is None:
-        return (predicted != chosen.labels).float().mean().item()
-    return (predicted == trigger.target).float().mean().item()
 
 
 class _Search:
@@ -177,7 +155,7 @@ class _Search:
         self._config = config
         self._generator = generator
         everything = torch.arange(len(samples))
-        others = (_others(samples.labels, target) for target in targets)
+        others = (others_of(samples.labels, target) for target in targets)
         self._images = [some if len(some) else everything for some in others]
         kind = FAMILIES[family]
         shape = (channels, height, width)
@@ -259,11 +237,3 @@ class _Search:
         )
         success = estimated_success(self._model, trigger, holdout)
         return replace(trigger, success=success)
-
-
-def _others(labels: Tensor, target: int | None) -> Tensor:
-    """Return the indices of the samples that are not of the target class."""
-    labels = labels.cpu()
-    if target is None:
-        return torch.arange(len(labels))
-    return (labels != target).nonzero()[:, 0]

@@ -16,12 +16,9 @@ from rnp_cli.defense.unlearn import UnlearnConfig, Unlearned, unlearn
 from rnp_cli.device import seeded
 from rnp_cli.errors import DefenseFailed
 from rnp_cli.events import Listener, ignore
-from rnp_cli.evidence.inversion import (
-    InversionConfig,
-    RecoveredTrigger,
-    invert_triggers,
-)
+from rnp_cli.evidence.inversion import InversionConfig, invert_each
 from rnp_cli.evidence.label import LabelEvidence, path_evidence
+from rnp_cli.evidence.recovered import RecoveredTrigger
 from rnp_cli.evidence.remaining import ClosingConfig
 from rnp_cli.evidence.triggers import FAMILIES
 from rnp_cli.evidence.verdict import Verdict, VerdictConfig, judge
@@ -147,7 +144,7 @@ def _invert(
     classes = _suspects(samples.num_classes, label, config.most_classes)
     found: list[RecoveredTrigger] = []
     for family in FAMILIES:
-        found += invert_triggers(
+        found += invert_each(
             model,
             samples,
             config.inversion,

@@ -21,12 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from rnp_cli.defense.samples import SplitSamples
-from rnp_cli.evidence.inversion import (
-    InversionConfig,
-    RecoveredTrigger,
-    estimated_success,
-    invert_triggers,
-)
+from rnp_cli.evidence.inversion import InversionConfig, invert_triggers
+from rnp_cli.evidence.recovered import RecoveredTrigger, estimated_success
 from rnp_cli.evidence.triggers import Change, Family
 
 

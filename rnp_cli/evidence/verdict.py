@@ -27,8 +27,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from rnp_cli.evidence.inversion import RecoveredTrigger
 from rnp_cli.evidence.label import LabelEvidence
+from rnp_cli.evidence.recovered import RecoveredTrigger
 from rnp_cli.evidence.triggers import FAMILIES, Family
 
 Level = Literal["none", "weak", "strong"]

@@ -17,9 +17,9 @@ from rnp_cli.defense.rnp import Defended
 from rnp_cli.defense.samples import SplitSamples
 from rnp_cli.defense.threshold import Threshold
 from rnp_cli.device import describe
-from rnp_cli.evidence.inversion import estimated_success
 from rnp_cli.evidence.label import label_evidence
 from rnp_cli.evidence.look import Evidence
+from rnp_cli.evidence.recovered import estimated_success
 from rnp_cli.pipeline.describe import (
     accuracy,
     input_info,

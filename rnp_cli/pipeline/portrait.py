@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from rnp_cli.defense.samples import Samples
 from rnp_cli.defense.score import logits_of
-from rnp_cli.evidence.inversion import RecoveredTrigger
+from rnp_cli.evidence.recovered import RecoveredTrigger
 from rnp_cli.export.pictures import picture, png
 from rnp_cli.pipeline.trigger_files import various
 from rnp_cli.report.pictures import StampedSample, TriggerPictures

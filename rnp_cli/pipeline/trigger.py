@@ -19,12 +19,9 @@ from rnp_cli.defense.unlearn import UnlearnConfig, Unlearned, unlearn_half
 from rnp_cli.device import describe, reproducible, seeded, suitable_threads
 from rnp_cli.errors import UsageError
 from rnp_cli.events import Listener, ignore
-from rnp_cli.evidence.inversion import (
-    RecoveredTrigger,
-    estimated_success,
-    invert_triggers,
-)
+from rnp_cli.evidence.inversion import invert_each
 from rnp_cli.evidence.look import EvidenceConfig
+from rnp_cli.evidence.recovered import RecoveredTrigger, estimated_success
 from rnp_cli.evidence.triggers import Family
 from rnp_cli.evidence.verdict import anomaly_indices
 from rnp_cli.export.folder import check_folder, write_folder
@@ -144,7 +141,7 @@ def _recover(
     if request.on == "unlearned":
         augmentation = bearable_augmentation(model, parts.fit, seed=request.seed)
         unlearned = _unlearn(model, parts, augmentation, request, listen)
-    triggers = invert_triggers(
+    triggers = invert_each(
         model if unlearned is None else unlearned.model,
         parts,
         request.evidence.inversion,

@@ -10,7 +10,7 @@ import torch
 from rnp_cli.data.load import CleanSamples
 from rnp_cli.defense.samples import Samples
 from rnp_cli.defense.score import logits_of
-from rnp_cli.evidence.inversion import RecoveredTrigger
+from rnp_cli.evidence.recovered import RecoveredTrigger
 from rnp_cli.export.pictures import picture, png
 from rnp_cli.export.sheet import Row, Tile, sheet
 from rnp_cli.report import families

@@ -6,12 +6,8 @@ from tiny_nets import CORNERS, LEFT, RIGHT, ROW, Corners, corners
 from torch import nn
 
 from rnp_cli.defense.samples import SplitSamples
-from rnp_cli.evidence.inversion import (
-    InversionConfig,
-    RecoveredTrigger,
-    estimated_success,
-    invert_triggers,
-)
+from rnp_cli.evidence.inversion import InversionConfig, invert_each, invert_triggers
+from rnp_cli.evidence.recovered import RecoveredTrigger, estimated_success
 from rnp_cli.evidence.triggers.overlay import Overlay
 
 QUICK = InversionConfig(steps=100)
@@ -106,3 +102,27 @@ def test_success_is_nothing_where_no_other_class_is_held_out(
     own = samples.holdout.take((samples.holdout.labels == 2).nonzero()[:, 0])
     assert estimated_success(Corners(target=2), found, samples.holdout) > 0.9
     assert estimated_success(Corners(target=2), found, own) == 0
+
+
+def test_of_several_attempts_at_any_other_class_the_smallest_counts(
+    samples: SplitSamples,
+) -> None:
+    def each(attempts: int) -> tuple[RecoveredTrigger, ...]:
+        config = InversionConfig(steps=60, free_attempts=attempts)
+        return invert_each(
+            Corners(moves=True), samples, config, targets=[0, None], seed=0
+        )
+
+    targeted, free = each(5)
+    assert (targeted.target, free.target) == (0, None)
+    every = invert_triggers(
+        Corners(moves=True),
+        samples,
+        InversionConfig(steps=60),
+        targets=[0] + 5 * [None],
+        seed=0,
+    )
+    norms = [t.norm for t in every[1:] if t.found]
+    assert len(set(norms)) > 1
+    assert free.norm == min(norms)
+    assert targeted.norm == every[0].norm

@@ -10,11 +10,8 @@ from tiny_nets import CORNERS, LEFT, RIGHT, ROW, Corners, corners
 from torch import Tensor
 
 from rnp_cli.defense.samples import SplitSamples
-from rnp_cli.evidence.inversion import (
-    InversionConfig,
-    RecoveredTrigger,
-    invert_triggers,
-)
+from rnp_cli.evidence.inversion import InversionConfig, invert_triggers
+from rnp_cli.evidence.recovered import RecoveredTrigger
 from rnp_cli.evidence.remaining import ClosingConfig, Remaining
 from rnp_cli.evidence.triggers import Change, Family
 from rnp_cli.evidence.triggers.addition import Addition

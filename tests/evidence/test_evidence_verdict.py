@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from rnp_cli.evidence import verdict as verdict_module
-from rnp_cli.evidence.inversion import RecoveredTrigger
 from rnp_cli.evidence.label import LabelEvidence
+from rnp_cli.evidence.recovered import RecoveredTrigger
 from rnp_cli.evidence.triggers import Change, Family
 from rnp_cli.evidence.triggers.addition import Addition
 from rnp_cli.evidence.triggers.overlay import Overlay

@@ -1,0 +1,82 @@
+"""A recovered trigger, and how many clean samples it turns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from rnp_cli.defense.samples import Samples
+from rnp_cli.defense.score import logits_of
+from rnp_cli.evidence.triggers import Change, Family
+
+
+@dataclass(frozen=True, eq=False)
+class RecoveredTrigger:
+    """The smallest trigger found for a class; an estimate, not the attacker's own.
+
+    target: the class, or None for the trigger that turns images to any other class.
+    change: what it does to images. norm: its size, in the unit of its family; the
+    largest there is where no trigger was found. success: share of the held-out clean
+    samples that it turns (those of the target left out), the *estimated* attack success
+    rate.
+    """
+
+    target: int | None
+    change: Change
+    norm: float
+    success: float
+    found: bool
+
+    @property
+    def family(self) -> Family:
+        """Return which family of changes it is of."""
+        return self.change.family
+
+    @property
+    def largest(self) -> float:
+        """Return the size of a change that leaves nothing of an image."""
+        return self.change.largest
+
+    @property
+    def travels(self) -> bool:
+        """Return whether it may be shifted with the image that it is on."""
+        return self.change.travels
+
+    def stamp(self, images: Tensor) -> Tensor:
+        """Put the trigger on images (batch, channel, height, width) in [0, 1]."""
+        return self.change.stamp(images)
+
+    def vary(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Put another one that is much like it on each image."""
+        return self.change.vary(images, generator)
+
+
+def estimated_success(
+    model: nn.Module, trigger: RecoveredTrigger, samples: Samples
+) -> float:
+    """Return the share of clean samples that a recovered trigger turns on a model.
+
+    Samples of the target do not count, nor, without a target, those that the model gets
+    wrong anyway; 0 where no trigger was found, or no sample is left.
+    """
+    others = others_of(samples.labels, trigger.target)
+    if trigger.target is None and trigger.found:
+        right = logits_of(model, samples.images).argmax(1) == samples.labels
+        others = right.cpu().nonzero()[:, 0]
+    if not trigger.found or not len(others):
+        return 0.0
+    chosen = samples.take(others)
+    predicted = logits_of(model, trigger.stamp(chosen.images)).argmax(1)
+    if trigger.target is None:
+        return (predicted != chosen.labels).float().mean().item()
+    return (predicted == trigger.target).float().mean().item()
+
+
+def others_of(labels: Tensor, target: int | None) -> Tensor:
+    """Return the indices of the samples that are not of the target class."""
+    labels = labels.cpu()
+    if target is None:
+        return torch.arange(len(labels))
+    return (labels != target).nonzero()[:, 0]
