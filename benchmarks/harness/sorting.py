@@ -1,6 +1,7 @@
 """One mixed folder sorted into clean and triggered images: by the tool, or by STRIP.
 
-"rnp" asks unlearned models, "rnp-sanitized" what the tool has made of the model.
+"rnp" asks unlearned models, "rnp-sanitized" what the tool has made of the model; its
+seconds hold the sanitization only where no earlier run has kept what it wrote.
 """
 
 from __future__ import annotations

@@ -41,6 +41,7 @@ from rnp_cli.errors import DefenseFailed
 from rnp_cli.events import Listener, StageDone, StageStarted, StepDone, ignore
 
 STAGE = "repair"
+_ITERATIONS = 20  # come within some percent of a spectral norm
 
 
 class RepairConfig(BaseModel):
@@ -200,7 +201,8 @@ class _Fitting:
         if not torch.isfinite(loss):
             raise DefenseFailed(
                 "The repair turned the weights to values that are not finite.",
-                hint="Lower repair.learning_rate with --config, or reject the model.",
+                hint="Lower repair.learning_rate and repair.largest_step with "
+                "--config, or reject the model.",
             )
         self._optimizer.zero_grad()
         loss.backward()
@@ -259,9 +261,10 @@ def _bearable(model: nn.Module, config: RepairConfig) -> list[dict[str, Any]]:
     groups = [{"params": usual, "lr": config.learning_rate}]
     for parameter in model.parameters():
         rate = config.learning_rate
-        if parameter.ndim > 1:
+        rows = len(parameter) if parameter.ndim > 1 else 1
+        if 1 < rows < parameter.numel():  # or else it is a vector
             share = _spectral_norm(parameter) / math.sqrt(parameter.numel())
-            rate = min(rate, config.largest_step * share)
+            rate = min(rate, config.largest_step * share) if share else rate
         if rate < config.learning_rate:
             groups.append({"params": [parameter], "lr": rate})
         else:
@@ -272,12 +275,13 @@ def _bearable(model: nn.Module, config: RepairConfig) -> list[dict[str, Any]]:
 def _spectral_norm(weights: Tensor) -> float:
     """Return the largest singular value of weights as a matrix, a row per output.
 
-    On the CPU, so that devices agree.
+    By power iteration from the longest row, on the CPU, so that devices agree.
     """
-    matrix = weights.detach().flatten(1).cpu().double().nan_to_num()
-    if len(matrix) > matrix.shape[1]:
-        matrix = matrix.T
-    return math.sqrt(max(0.0, float(torch.linalg.eigvalsh(matrix @ matrix.T)[-1])))
+    matrix = weights.detach().flatten(1).cpu().float().nan_to_num()
+    vector = matrix[int(matrix.norm(dim=1).argmax())]
+    for _ in range(_ITERATIONS):
+        vector = matrix.T @ (matrix @ F.normalize(vector, dim=0))
+    return math.sqrt(float(vector.norm()))
 
 
 def _rows(chosen: Tensor, images: Tensor) -> Tensor:

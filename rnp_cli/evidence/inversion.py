@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from rnp_cli.defense.samples import Samples, SplitSamples
+from rnp_cli.defense.score import logits_of
 from rnp_cli.events import Listener, StageDone, StageStarted, StepDone, ignore
 from rnp_cli.evidence.recovered import (
     RecoveredTrigger,
@@ -67,7 +68,7 @@ def invert_triggers(
     """Recover a trigger for each of ``targets``; None is "any other class".
 
     model: images (batch, channel, height, width) in [0, 1] to logits. It is left as it
-    is. near: for each target, if any, what was found before, near which to start.
+    is. near: for each target, if any, what was found before, near which to stay.
     """
     height, width = samples.fit.images.shape[2:]
     most = config.pixels_at_once // (height * width * config.images_per_class)
@@ -100,7 +101,7 @@ def invert_each(
     family: Family = "overlay",
     listen: Listener = ignore,
 ) -> tuple[RecoveredTrigger, ...]:
-    """Recover the smallest trigger for each target, as ``invert_triggers`` does.
+    """Recover a trigger for each target, as ``invert_triggers`` does.
 
     For "any other class" it is the smallest of ``free_attempts``.
     """
@@ -155,14 +156,14 @@ class _Search:
         self._config = config
         self._generator = generator
         everything = torch.arange(len(samples))
-        others = (others_of(samples.labels, target) for target in targets)
-        self._images = [some if len(some) else everything for some in others]
+        chosen = (self._worth(target) for target in targets)
+        self._images = [some if len(some) else everything for some in chosen]
         kind = FAMILIES[family]
         shape = (channels, height, width)
         self._candidates = kind(len(rows), shape, generator, device)
         for row, (_, change) in enumerate(rows):
             if change is not None:
-                self._candidates.begin_near(row, change.extent(), generator)
+                self._candidates.keep_near(row, change.extent(), generator)
         self._optimizer = torch.optim.Adam(
             self._candidates.parameters, lr=kind.learning_rate, betas=(0.5, 0.9)
         )
@@ -208,6 +209,13 @@ class _Search:
             ]
         ).to(self._samples.images.device)
         return self._samples.images[chosen], self._samples.labels[chosen]
+
+    def _worth(self, target: int | None) -> Tensor:
+        """Return the indices of the samples that a trigger has to turn."""
+        if target is not None:
+            return others_of(self._samples.labels, target)
+        right = logits_of(self._model, self._samples.images).argmax(1)
+        return (right == self._samples.labels).cpu().nonzero()[:, 0]
 
     def _judge(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return loss (row,) and the share of images turned (row,)."""

@@ -6,9 +6,10 @@ at triggers that are clearly larger than those of the other classes; where its r
 end before that, they must at least be as large.
 
 What a repair leaves of a patch lies around the patch, works on some images only, and is
-seldom found from a mask over the whole image. So searches start near the patches that
-were found before, too; and before nothing counts as left, many do, for what turns half
-of the images, which is held against what turns as many to the other classes.
+seldom found from a mask over the whole image. So searches are kept near the patches
+that were found before, too; and before nothing counts as left, many are, for what turns
+half of the images. That is held against what turns as many to the other classes, on the
+model as it came and wherever in the image, one search each.
 """
 
 from __future__ import annotations
@@ -81,6 +82,8 @@ class Remaining:
         self._inversion = inversion
         self._config = config
         self._seed = seed
+        classes = {t.target for t in triggers if t.target is not None}
+        self._others = sorted(classes - {target})
         self._usual = _usual_sizes(triggers, target)
         first = [t for t in triggers if t.target == target and t.found]
         first.sort(key=self._beside_usual)
@@ -88,7 +91,8 @@ class Remaining:
         self.first = tuple(easy or first)
         self.newest: tuple[RecoveredTrigger, ...] = ()
         self._places = [t for t in self.first if t.travels]
-        self._partial: tuple[RecoveredTrigger, ...] = ()
+        self._latest = seed
+        self._partial: tuple[RecoveredTrigger, ...] | None = None
         self._usual_partial: float | None = None
 
     def recover(self, model: nn.Module, *, number: int) -> list[RecoveredTrigger]:
@@ -98,14 +102,27 @@ class Remaining:
         what is found anew may lie far from them.
         number: of the attempt, from 1; each draws its own start.
         """
-        seed = self._seed + number
-        self.newest = tuple(self._search(model, seed))
-        left = [t for t in self.newest if t.found and not self._is_harder(t)]
-        self._partial = () if left else tuple(self._search_last(model, seed))
-        harder = self._config.harder
-        left += [t for t in self._partial if self._beside_partial(t) < harder]
+        self._latest = self._seed + number
+        self.newest = tuple(self._search(model, self._latest))
+        self._partial = None
+        left = [
+            t
+            for t in self.newest
+            if t.found and not self._is_harder(t, self._usual[t.family])
+        ]
+        if not left:
+            left = [
+                t
+                for t in self._search_last(model)
+                if not self._is_harder(t, self._usual_part())
+            ]
         self._places += [t for t in left if t.travels]
         return left or [t for t in self.first if self._works(model, t)]
+
+    def conclude(self, model: nn.Module) -> None:
+        """Make the last search, if ``recover`` has not come to it with this model."""
+        if self._partial is None:
+            self._search_last(model)
 
     def _search(self, model: nn.Module, seed: int) -> Iterator[RecoveredTrigger]:
         """Look anywhere, and near what was found before."""
@@ -114,30 +131,30 @@ class Remaining:
             yield from self._invert(model, anywhere, seed, trigger.family)
         yield from self._invert(model, self._near(self._config.nearby), seed)
 
-    def _search_last(self, model: nn.Module, seed: int) -> Iterator[RecoveredTrigger]:
+    def _search_last(self, model: nn.Module) -> Sequence[RecoveredTrigger]:
         """Look once more near what was found before, for what works partly."""
         near = self._near(self._config.last_nearby)
-        found = self._invert(model, near, seed, success=self._config.partly)
-        yield from (t for t in found if t.found)
+        found = self._invert(model, near, self._latest, success=self._config.partly)
+        self._partial = tuple(t for t in found if t.found)
+        return self._partial
 
     def _near(self, attempts: int) -> list[Change | None]:
         """Take the first place and the latest in turns; none where there is none."""
         places = [*self._places[:1], *self._places[:0:-1]]
         return [t.change for t in islice(cycle(places), attempts)]
 
-    def _beside_partial(self, trigger: RecoveredTrigger) -> float:
-        """Return its size beside those that turn as few images to other classes."""
+    def _usual_part(self) -> float:
+        """Return how large patches are that turn as few images to other classes."""
         if self._usual_partial is None:
-            others = [c for c in range(self._samples.num_classes) if c != self._target]
             found = self._invert(
                 self._original,
-                [None] * len(others),
+                [None] * len(self._others),
                 self._seed,
                 success=self._config.partly,
-                targets=others,
+                targets=self._others,
             )
             self._usual_partial = _usual_sizes(found, self._target)["overlay"]
-        return trigger.norm / self._usual_partial
+        return self._usual_partial
 
     def _invert(
         self,
@@ -174,13 +191,17 @@ class Remaining:
         return tuple(found.values())
 
     def is_usual(self) -> bool:
-        """Whether what was recovered last is as large as other classes' triggers."""
+        """Whether what was recovered last is as large as other classes' triggers.
+
+        What works partly counts only where it leads to a class: half of the images are
+        turned to *any* other more easily than to a given one.
+        """
         beside = [self._beside_usual(t) for t in self.newest if t.found]
-        beside += [self._beside_partial(t) for t in self._partial]
+        if self._partial and self._target is not None:
+            beside += [t.norm / self._usual_part() for t in self._partial]
         return all(size >= self._config.usual for size in beside)
 
-    def _is_harder(self, trigger: RecoveredTrigger) -> bool:
-        usual = self._usual[trigger.family]
+    def _is_harder(self, trigger: RecoveredTrigger, usual: float) -> bool:
         halfway = (usual + trigger.largest) / 2
         return trigger.norm >= min(self._config.harder * usual, halfway)
 

@@ -237,7 +237,11 @@ def _all_to_all(
     sizes: _Sizes,
     config: VerdictConfig,
 ) -> list[Verdict]:
-    """Judge the trigger without a class, where it is smaller than all with one."""
+    """Judge the trigger without a class, where it is smaller than all with one.
+
+    It may be the smallest of several attempts, and goes to whatever class is nearest;
+    the null is the smallest of all classes, which is as favoured.
+    """
     logs = sizes.logarithms
     free = [math.log(t.norm) for t in triggers if t.target is None and t.found]
     if not free or not sizes.targets or free[0] >= logs.min():

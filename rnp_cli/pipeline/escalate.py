@@ -111,6 +111,7 @@ class Escalation:
         model = pruned if mended is None else mended.model
         if not isinstance(mended, Repaired):
             remaining.recover(model, number=1)
+        remaining.conclude(model)
         after = look_again(
             model,
             self.evidence,

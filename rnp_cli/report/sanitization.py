@@ -164,7 +164,8 @@ class Report(Part):
     left: tuple[Left, ...] = Field(
         default=(),
         description="of the evidence, at the end; triggers: the suspected class is "
-        "easier to reach than others; success: its first triggers still work; "
+        "easier to reach than others, with all images or with half of them; "
+        "success: its first triggers still work; "
         "mistakes: what convicted the model still does; unheard: it was unlearning, "
         "which says nothing now; accuracy: the repair cost too much of it; asleep: "
         "unlearning still sends mistakes there, but no trigger images",

@@ -104,8 +104,8 @@ def _left(report: Report) -> str:
     if "triggers" in report.left:
         after_repair = f", after {_rounds(report)} of repair" if report.repair else ""
         parts.append(
-            "Triggers still reach the suspected class more easily than the others"
-            f"{after_repair}."
+            "Triggers still reach the suspected class more easily than the others, "
+            f"with all images or with half of them{after_repair}."
         )
     if "success" in report.left:
         most = 1.0 if report.success is None else report.success[1]

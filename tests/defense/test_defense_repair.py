@@ -455,3 +455,26 @@ def test_a_wide_network_bears_a_repair_as_a_narrow_one_does(
     narrow = moved(thin)
     assert moved(wide) < 2 * narrow
     assert moved(wide, largest_step=1e9) > 4 * narrow
+
+
+class Scaled(nn.Module):
+    """A network behind parameters that start at zero, or are vectors in disguise."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.shift = nn.Parameter(torch.zeros(1, 1, 8, 8))
+        self.scale = nn.Parameter(torch.full((CORNERS, 1, 1), 1e-3))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network(images + self.shift) * (1 + self.scale[:, 0, 0])
+
+
+def test_vectors_and_what_is_zero_move_at_the_usual_rate(
+    samples: SplitSamples, backdoored: nn.Module
+) -> None:
+    model = Scaled(copy.deepcopy(backdoored)).eval()
+    fixed = repaired(model, samples, Scripted([[Patch()]]))
+    state = fixed.model.state_dict()
+    assert state["shift"].abs().max() > BRISK["learning_rate"]
+    assert (state["scale"] - 1e-3).abs().max() > BRISK["learning_rate"]

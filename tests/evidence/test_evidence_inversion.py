@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 from tiny_nets import CORNERS, LEFT, RIGHT, ROW, Corners, corners
-from torch import nn
+from torch import Tensor, nn
 
 from rnp_cli.defense.samples import SplitSamples
 from rnp_cli.evidence.inversion import InversionConfig, invert_each, invert_triggers
@@ -126,3 +126,20 @@ def test_of_several_attempts_at_any_other_class_the_smallest_counts(
     assert len(set(norms)) > 1
     assert free.norm == min(norms)
     assert targeted.norm == every[0].norm
+
+
+class Wrong(nn.Module):
+    """Answers the class before the true one, but for class 0; one pixel mends it."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits = Corners()(images)
+        return torch.where(logits.argmax(1)[:, None] == 0, logits, logits.roll(-1, 1))
+
+
+def test_only_images_that_a_model_gets_right_need_turning(
+    samples: SplitSamples,
+) -> None:
+    (free,) = invert_triggers(
+        Wrong(), samples, InversionConfig(steps=30, success=0.5), targets=[None], seed=0
+    )
+    assert free.norm > 1  # although three images of four are wrong as they are

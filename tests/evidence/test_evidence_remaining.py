@@ -363,3 +363,40 @@ def test_nothing_counts_as_left_before_what_works_partly_was_sought(
 
     assert closing.recover(Corners(), number=2) == []
     assert closing.is_usual()
+
+
+def test_the_last_search_is_made_at_the_latest_at_the_end(
+    samples: SplitSamples,
+) -> None:
+    """Rounds may end with triggers that are usual, but not yet harder than that."""
+    weakened = Weakened(float(samples.fit.images.mean((1, 2, 3)).quantile(0.7)))
+    knobs = {"harder": 1e6, "usual": 0.9, "last_nearby": 2}
+    closing = remaining(first_patch(samples), samples, **knobs)
+    assert closing.recover(weakened, number=1)
+    assert closing.is_usual()
+
+    closing.conclude(weakened)
+
+    assert not closing.is_usual()
+
+
+def test_what_works_partly_to_any_other_class_is_no_verdict(
+    samples: SplitSamples,
+) -> None:
+    triggers = invert_triggers(
+        Corners(moves=True), samples, QUICK, targets=[*range(CORNERS), None], seed=0
+    )
+    closing = remaining(triggers, samples, target=None, last_nearby=2)
+
+    closing.recover(Corners(), number=1)
+    closing.conclude(Corners())
+
+    assert closing.is_usual()
+
+
+def test_only_classes_that_were_looked_at_are_compared(samples: SplitSamples) -> None:
+    triggers = [t for t in first_patch(samples) if t.target != 0]
+    closing = remaining(triggers, samples, harder=0.9, last_nearby=2)
+
+    assert closing.recover(Corners(), number=1) == []
+    assert closing.is_usual()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from rnp_cli.defense.samples import Samples, SplitSamples
 from rnp_cli.evidence.inversion import InversionConfig, invert_triggers
 from rnp_cli.evidence.triggers import FAMILIES, Candidates, Family
-from rnp_cli.evidence.triggers.overlay import Overlays
+from rnp_cli.evidence.triggers.overlay import Overlay, Overlays
 
 SHAPE = (3, 8, 12)
 WAVE = 0.1 * torch.sin(torch.arange(8) * math.pi / 2)[None, :].expand(8, 8)
@@ -64,20 +64,47 @@ def test_what_was_never_kept_can_be_drawn(family: Family) -> None:
     assert torch.isfinite(nothing.extent()).all()
 
 
-def test_a_search_for_a_patch_may_start_near_another() -> None:
+def test_a_search_for_a_patch_may_be_kept_near_another() -> None:
     generator = torch.Generator().manual_seed(0)
     overlays = Overlays(2, (1, 12, 12), generator, torch.device("cpu"))
     extent = torch.zeros(1, 12, 12)
     extent[0, 9, 2] = 0.7
 
-    overlays.begin_near(1, extent, generator)
+    overlays.keep_near(1, extent, generator)
     overlays.keep(torch.tensor([True, True]))
 
     anywhere, near = overlays.kept(0), overlays.kept(1)
     assert anywhere.mask.max() < 0.3
     assert near.mask[0, 7:12, :5].min() > 0.4
     assert near.mask.sum() < 0.6 * 25
+    assert (near.largest, anywhere.largest) == (25, 144)
     assert near.pattern.std() > 5 * anywhere.pattern.std()
+
+
+@pytest.mark.parametrize("family", ["addition", "warp"])
+def test_what_covers_the_image_has_no_surroundings(family: Family) -> None:
+    extent = torch.ones(1, *SHAPE[1:])
+    with pytest.raises(ValueError, match="no surroundings"):
+        candidates(family).keep_near(0, extent, torch.Generator())
+
+
+def test_a_patch_is_varied_by_pixels_and_by_one_colour() -> None:
+    mask = torch.zeros(1, *SHAPE[1:])
+    mask[0, 4, 6] = 1
+    patch = Overlay(mask, torch.full(SHAPE, 0.5))
+    plain = torch.zeros(200, *SHAPE)
+
+    varied = patch.vary(plain, torch.Generator().manual_seed(0))
+
+    around = varied[:, :, 2:7, 4:9].flatten(2)
+    assert varied[:, :, :2].max() == 0
+    kept = varied[:, 0, 4, 6] == 0.5
+    assert 60 < int(kept.sum()) < 140
+    around = torch.cat([around[..., :12], around[..., 13:]], 2)  # but the patch itself
+    one = (around == around[..., :1]).all(2).all(1)
+    extreme = ((around == 0) | (around == 1)).all(2).all(1)
+    assert 60 < int(one.sum()) < 140
+    assert 60 < int(extreme.sum()) < 140
 
 
 class Hidden(nn.Module):

@@ -69,8 +69,9 @@ class Additions:
         self.parameters = (self._change,)
         self._kept = torch.zeros(rows, *shape)
 
-    def begin_near(self, row: int, extent: Tensor, generator: torch.Generator) -> None:
-        """Leave the start as it is: what covers the whole image has no place."""
+    def keep_near(self, row: int, extent: Tensor, generator: torch.Generator) -> None:
+        """Refuse: what covers the whole image has no surroundings."""
+        raise ValueError("what covers the whole image has no surroundings")
 
     def stamp(self, images: Tensor) -> Tensor:
         """Add each to its images (row, count, channel, height, width), and clip."""

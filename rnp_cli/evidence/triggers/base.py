@@ -23,7 +23,7 @@ class Change(Protocol):
 
     @property
     def largest(self) -> float:
-        """The size of a change of its family that leaves nothing of an image."""
+        """The size of a change that leaves nothing of where it may be."""
 
     def stamp(self, images: Tensor) -> Tensor:
         """Put it on images (batch, channel, height, width) in [0, 1]."""
@@ -64,8 +64,11 @@ class Candidates(Protocol):
     def parameters(self) -> Sequence[Tensor]:
         """What the optimizer moves."""
 
-    def begin_near(self, row: int, extent: Tensor, generator: torch.Generator) -> None:
-        """Start a row where a change that was found before had this extent."""
+    def keep_near(self, row: int, extent: Tensor, generator: torch.Generator) -> None:
+        """Keep a row to the surroundings of a change that had this extent.
+
+        Raises ValueError where the family has no place in the image.
+        """
 
     def stamp(self, images: Tensor) -> Tensor:
         """Put each on its images (row, count, channel, height, width)."""

@@ -29,18 +29,22 @@ _COLOURS = 3.0  # largest spread of logits: most are then nearly black or full
 
 @dataclass(frozen=True, eq=False)
 class Overlay:
-    """A mask (1, height, width) and a pattern (channel, height, width), in [0, 1]."""
+    """A mask (1, height, width) and a pattern (channel, height, width), in [0, 1].
+
+    room: how many pixels the mask might cover, where it was kept to a part of them.
+    """
 
     family: ClassVar[Family] = "overlay"
     travels: ClassVar[bool] = True
 
     mask: Tensor
     pattern: Tensor
+    room: float | None = None
 
     @property
     def largest(self) -> float:
-        """Return the number of pixels."""
-        return float(self.mask.numel())
+        """Return the number of pixels that it might cover."""
+        return float(self.mask.numel()) if self.room is None else self.room
 
     def stamp(self, images: Tensor) -> Tensor:
         """Blend the pattern into images (batch, channel, height, width) in [0, 1]."""
@@ -102,7 +106,7 @@ class Overlays:
         self._kept_mask = torch.ones(rows, 1, height, width)
         self._kept_pattern = torch.full((rows, channels, height, width), 0.5)
 
-    def begin_near(self, row: int, extent: Tensor, generator: torch.Generator) -> None:
+    def keep_near(self, row: int, extent: Tensor, generator: torch.Generator) -> None:
         """Keep the row around the visible part of the extent; start at random colours.
 
         Some starts are nearly gray, others black and full: none is best everywhere.
@@ -137,4 +141,5 @@ class Overlays:
 
     def kept(self, row: int) -> Overlay:
         """Return the row as remembered."""
-        return Overlay(self._kept_mask[row], self._kept_pattern[row])
+        room = float(self._within[row].sum())
+        return Overlay(self._kept_mask[row], self._kept_pattern[row], room)

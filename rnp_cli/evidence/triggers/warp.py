@@ -79,8 +79,9 @@ class Warps:
         self._pixels = torch.tensor([width, height], device=device) / 2
         self._kept = torch.zeros(rows, _GRID * _GRID, 2)
 
-    def begin_near(self, row: int, extent: Tensor, generator: torch.Generator) -> None:
-        """Leave the start as it is: what covers the whole image has no place."""
+    def keep_near(self, row: int, extent: Tensor, generator: torch.Generator) -> None:
+        """Refuse: what covers the whole image has no surroundings."""
+        raise ValueError("what covers the whole image has no surroundings")
 
     def stamp(self, images: Tensor) -> Tensor:
         """Move the pixels of each row's images (row, count, channel, height, width)."""
