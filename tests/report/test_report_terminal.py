@@ -93,7 +93,7 @@ def test_triggers_that_are_left_are_told(make_report: Any, rendered: Rendered) -
     panel = said(report, rendered)
 
     most = max(trigger.success_after for trigger in report.tried)
-    assert "more easily than the others, after 1 round of repair" in panel
+    assert "or with half of them, after 1 round of repair" in panel
     assert f"recovered first still turns {most:.0%}" in panel
     assert "no evidence" not in panel
 
