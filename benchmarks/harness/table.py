@@ -18,12 +18,25 @@ def render(title: str, results: Sequence[Result]) -> str:
     parts = [f"# {title}", *_HOW_TO_READ]
     for samples in sorted({r.samples for r in results}, reverse=True):
         chosen = [r for r in results if r.samples == samples]
-        seeds = ", ".join(str(seed) for seed in sorted({r.seed for r in chosen}))
-        parts += [f"## {samples} clean samples, seeds {seeds}"]
+        parts += [f"## {samples} clean samples, seeds {_seeds(chosen)}"]
+        parts += _with_fewer_seeds(chosen)
         parts += ["### By attack", by_attack(chosen)]
         parts += ["### By model", by_model(chosen)]
         parts += ["### Runs that left the model unchanged", failures(chosen)]
     return "\n\n".join(parts) + "\n"
+
+
+def _seeds(results: Sequence[Result]) -> str:
+    return ", ".join(str(seed) for seed in sorted({r.seed for r in results}))
+
+
+def _with_fewer_seeds(results: Sequence[Result]) -> list[str]:
+    """Say which methods were not run with every seed."""
+    every = _seeds(results)
+    methods = dict.fromkeys(r.method for r in results)
+    seeds = {m: _seeds([r for r in results if r.method == m]) for m in methods}
+    fewer = [f"{m}: seeds {s} only." for m, s in seeds.items() if s != every]
+    return [" ".join(fewer)] if fewer else []
 
 
 _HOW_TO_READ = (
