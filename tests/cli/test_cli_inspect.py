@@ -127,3 +127,35 @@ def test_a_comparison_is_a_table_only(rnp: Any, sanitized: Any) -> None:
 
     assert (run.code, run.out) == (2, "")
     assert "as a table" in run.err
+
+
+@pytest.fixture
+def verification(rnp: Any, sanitized: Any, tmp_path: Path) -> Path:
+    """A report of another command than rnp sanitize."""
+    path = tmp_path / "verification.json"
+    path.write_text(rnp("verify", sanitized.model, "--format", "json").out)
+    return path
+
+
+def test_a_report_of_another_command_has_the_formats_that_it_has(
+    rnp: Any, verification: Path, tmp_path: Path
+) -> None:
+    shown = rnp("inspect", verification)
+    refused = rnp("inspect", verification, "--format", "html")
+    unwritten = rnp("inspect", verification, "-o", "page.md")
+    written = rnp("inspect", verification, "-o", "again.json")
+
+    assert (shown.code, written.code) == (0, 0)
+    assert (tmp_path / "again.json").read_text() == verification.read_text()
+    assert (refused.code, unwritten.code) == (2, 2)
+    assert "cannot be shown as html" in refused.err
+    assert not (tmp_path / "page.md").exists()
+
+
+def test_only_sanitizations_are_compared(
+    rnp: Any, sanitized: Any, verification: Path
+) -> None:
+    run = rnp("inspect", sanitized.report, verification)
+
+    assert (run.code, run.out) == (2, "")
+    assert "rnp verify" in run.err
