@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic_core import from_json
 from rich.console import RenderableType
 
 from rnp_cli.errors import InputRefused
@@ -16,7 +15,7 @@ from rnp_cli.report.detection import Detection
 from rnp_cli.report.detection_terminal import render_detection
 from rnp_cli.report.filtering import Filtering
 from rnp_cli.report.filtering_terminal import render_filtering
-from rnp_cli.report.find import parsed, report_bytes
+from rnp_cli.report.find import json_or_none, parsed, report_bytes
 from rnp_cli.report.formats import FORMATS
 from rnp_cli.report.sanitization import Report
 from rnp_cli.report.scan import ScanReport
@@ -67,15 +66,13 @@ def read_any_report(path: Path) -> tuple[Kind, Any]:
         raise InputRefused(
             f"{path} is not a report of rnp, or one of another version.", hint=_HINT
         )
-    return kind, parsed(kind.schema, content, path, f"a report of rnp {kind.command}")
+    what = f"a report of rnp {kind.command}"
+    return kind, parsed(kind.schema, content, path, what, hint=_HINT)
 
 
 def _kind_of(content: bytes) -> Kind | None:
     """Return the kind whose keys are all there; no two kinds need the same ones."""
-    try:
-        given = from_json(content)
-    except ValueError:
-        return None
+    given = json_or_none(content)
     if not isinstance(given, dict):
         return None
     for kind in KINDS:
