@@ -74,7 +74,7 @@ def _page(name: str, command: CommandInfo, texts: dict[str, Any]) -> str:
     for panel in dict.fromkeys(p.panel for p in options):
         shown = [p for p in options if p.panel == panel]
         parts += [f"## {panel}", "\n".join(_table(shown))]
-    if any(p.variable for p in options):
+    if any(p.name == "--config" for p in options):
         parts.append(_wrapped(_SETTINGS))
     parts.append("## Exit codes")
     codes = (f"| {code} | {said} |" for code, said in texts["exit-codes"].items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -39,6 +40,14 @@ def inspect(
     force: Annotated[
         bool, typer.Option("--force", help="Replace an output file that exists.")
     ] = False,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="RNP_MODEL",
+            help="The model that rnp sanitize was given: SARIF says where it lies. A "
+            "report keeps its name alone.",
+        ),
+    ] = None,
 ) -> None:
     """Show the report of a run again, or two side by side.
 
@@ -62,25 +71,39 @@ def inspect(
         show(_comparable(kind, report), "table", comparison)
         return
     if output is None:
-        _check_format(kind, output_format)
-        show(report, output_format, kind.render, formats=kind.formats)
+        formats = _formats(kind, report, output_format, model)
+        show(report, output_format, kind.render, formats=formats)
         return
     if output.suffix not in SUFFIXES:
         raise UsageError(f"{output.name} does not end in {' or '.join(SUFFIXES)}.")
-    _check_format(kind, SUFFIXES[output.suffix])
+    wanted = SUFFIXES[output.suffix]
+    write = _formats(kind, report, wanted, model)[wanted]
     check_writable((output,), force=force)
-    content = kind.formats[SUFFIXES[output.suffix]](report)
-    write_all({output: content.encode()}, force=force)
+    write_all({output: write(report).encode()}, force=force)
     tell_written([output])
 
 
-def _check_format(kind: Kind, wanted: str) -> None:
+def _formats(
+    kind: Kind, report: Any, wanted: str, model: Path | None
+) -> Mapping[str, Callable[[Any], str]]:
+    """Return the formats of a kind, the one that is wanted among them."""
+    from rnp_cli.report.formats import formats_with
+    from rnp_cli.report.plain import plain
+
     known = ("table", *kind.formats)
     if wanted not in known:
         raise UsageError(
             f"A report of rnp {kind.command} cannot be shown as {wanted}.",
             hint=f"It can be shown as {' or '.join(known)}.",
         )
+    if wanted != "sarif" or model is None:
+        return kind.formats
+    if plain(model.name) != report.model.file:
+        raise UsageError(
+            f"The report is about {report.model.file}, not about {model}.",
+            hint="Give --model, or RNP_MODEL, as rnp sanitize was given it.",
+        )
+    return formats_with(model)
 
 
 def _comparable(kind: Kind, report: Any) -> Any:

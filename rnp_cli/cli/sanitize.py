@@ -190,12 +190,13 @@ def _conclude(
     from rnp_cli.cli import ci
     from rnp_cli.cli.show import show, tell_policy
     from rnp_cli.provenance.names import companion_places
-    from rnp_cli.report.formats import FORMATS
+    from rnp_cli.report.formats import formats_with
     from rnp_cli.report.policy import is_failed
     from rnp_cli.report.terminal import render
 
     report = result.report
-    show(report, output_format, render, formats=FORMATS, written=result.written)
+    formats = formats_with(request.model)
+    show(report, output_format, render, formats=formats, written=result.written)
     place = request.report_path()
     if result.state_dict is None and place is not None:
         for old in (*request.outputs, *companion_places(place)):

@@ -159,3 +159,27 @@ def test_only_sanitizations_are_compared(
 
     assert (run.code, run.out) == (2, "")
     assert "rnp verify" in run.err
+
+
+def test_sarif_says_where_the_model_lies(
+    rnp: Any, sanitized: Any, digits: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def place(*args: object) -> str:
+        run = rnp("inspect", sanitized.report, "--format", "sarif", *args)
+        [found] = json.loads(run.out)["runs"]
+        return str(found["artifacts"][0]["location"]["uri"])
+
+    name = digits.model.name
+    assert place() == name
+    assert place("--model", f"models/{name}") == f"models/{name}"
+    monkeypatch.setenv("RNP_MODEL", str(digits.model))
+    assert place() == digits.model.as_uri()
+
+
+def test_another_model_than_the_reports_is_refused_for_sarif(
+    rnp: Any, sanitized: Any
+) -> None:
+    refused = rnp("inspect", sanitized.report, "--format", "sarif", "--model", "x.pt")
+
+    assert (refused.code, refused.out) == (2, "")
+    assert "not about x.pt" in refused.err
