@@ -111,9 +111,11 @@ def sanitize(
         typer.Option(
             envvar="RNP_SANITIZE_FAIL_ON",
             help="End with exit code 1 for this, too: backdoor (evidence in MODEL, "
-            "although removed), accuracy=POINTS (more lost on the holdout), or "
-            "residual=PERCENT (of images that a recovered trigger still turns). May "
-            "be repeated. The sanitized model is written all the same.",
+            "although removed), left (evidence in the sanitized model, weak as it may "
+            "be, or after --method rnp, which does not look again), accuracy=POINTS "
+            "(more lost on the holdout), or residual=PERCENT (of images that a "
+            "recovered trigger still turns). May be repeated. The sanitized model is "
+            "written all the same.",
         ),
     ] = None,
     accepted: Accepted = None,

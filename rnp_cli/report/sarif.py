@@ -23,6 +23,7 @@ SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _FOUND, _FAILED, _ASLEEP = "RNP001", "RNP002", "RNP003"
 _BROKEN: Mapping[RuleName, str] = {
     "backdoor": _FOUND,
+    "left": "RNP006",
     "accuracy": "RNP004",
     "residual": "RNP005",
 }
@@ -50,6 +51,11 @@ _RULES = {
     _BROKEN["residual"]: (
         "ResidualTrigger",
         "A recovered trigger still works better than the policy allows",
+        "Give more clean samples or another seed, or reject the file.",
+    ),
+    _BROKEN["left"]: (
+        "EvidenceLeft",
+        "The sanitized model may still hold a backdoor, which the policy forbids",
         "Give more clean samples or another seed, or reject the file.",
     ),
 }

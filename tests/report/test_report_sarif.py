@@ -151,6 +151,19 @@ def test_a_broken_rule_is_a_result_and_the_exit_code_says_so(make_report: Any) -
     assert run_of(make_report())["invocations"][0]["exitCode"] == 0
 
 
+def test_evidence_that_is_left_has_a_rule_of_its_own(
+    make_report: Any, make_verdict: Any
+) -> None:
+    report = make_report(verdict_after=make_verdict(level="weak"))
+
+    run = run_of(judged(report, Policy(left=True), ()))
+
+    assert [r["ruleId"] for r in run["results"]] == ["RNP001", "RNP006"]
+    assert (
+        run["tool"]["driver"]["rules"][run["results"][1]["ruleIndex"]]["id"] == "RNP006"
+    )
+
+
 def test_what_is_accepted_is_suppressed_and_never_left_out(make_report: Any) -> None:
     entries = [accepting(), accepting(rule="residual", limit=5)]
     report = judged(make_report(), Policy(backdoor=True, residual=3), entries)
