@@ -1,9 +1,9 @@
-"""Write docs/commands from the commands themselves, and from pages.toml beside this.
+"""Write docs/commands and docs/knobs.md from the code, and from TOML files beside this.
 
 python docs/make.py
 
-What options do, their defaults and variables come from the code; examples and exit
-codes, which only people can choose, from pages.toml.
+What options do, their defaults and variables come from the commands; examples and
+exit codes, which only people can choose, from pages.toml. ``knobs.py`` does the knobs.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from knobs import PAGE, knobs_page
 from typer.models import ArgumentInfo, CommandInfo, OptionInfo
 
 from rnp_cli.cli.app import app
@@ -55,7 +56,8 @@ def pages() -> dict[Path, str]:
         for name, command in commands.items()
     ]
     head = ["# Commands", "", "| command | what it does |", "|---|---|"]
-    written[FOLDER / "README.md"] = "\n".join([*head, *rows]) + "\n"
+    written[FOLDER / "README.md"] = "\n".join([*head, *rows, "", _MORE]) + "\n"
+    written[PAGE] = knobs_page()
     return written
 
 
@@ -74,7 +76,7 @@ def _page(name: str, command: CommandInfo, texts: dict[str, Any]) -> str:
     for panel in dict.fromkeys(p.panel for p in options):
         shown = [p for p in options if p.panel == panel]
         parts += [f"## {panel}", "\n".join(_table(shown))]
-    if any(p.variable for p in options):
+    if any(p.name == "--config" for p in options):
         parts.append(_wrapped(_SETTINGS))
     parts.append("## Exit codes")
     codes = (f"| {code} | {said} |" for code, said in texts["exit-codes"].items())
@@ -82,6 +84,10 @@ def _page(name: str, command: CommandInfo, texts: dict[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+_MORE = (
+    "Options may be set in [a file of settings](../settings.md), and so may the\n"
+    "[knobs of the stages](../knobs.md)."
+)
 _SETTINGS = (
     "An option wins over its variable, and that over [a file of settings]"
     "(../settings.md), which may set all options that have a variable."

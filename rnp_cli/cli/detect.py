@@ -38,7 +38,8 @@ def detect(
         Literal["weak", "strong", "never"],
         typer.Option(
             envvar="RNP_DETECT_FAIL_ON",
-            help="Evidence from which the command ends with exit code 1.",
+            help="Evidence from which the command ends with exit code 1; by default "
+            "weak evidence does not.",
         ),
     ] = "strong",
     hear_both: Annotated[

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,17 +14,18 @@ from rnp_cli.cli.parameters import SanitizationFormat
 from rnp_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from rnp_cli.report.sanitization import Report
+    from rnp_cli.report.kinds import Kind
 
 
 @guarded
 def inspect(
     file: Annotated[
-        Path, typer.Argument(help="A report (.report.json), or a sanitized model.")
+        Path,
+        typer.Argument(help="A report, as JSON, of any command; or a sanitized model."),
     ],
     other: Annotated[
         Path | None,
-        typer.Argument(help="Another one, to see both side by side."),
+        typer.Argument(help="Another one of rnp sanitize, to see both side by side."),
     ] = None,
     output_format: SanitizationFormat = "table",
     output: Annotated[
@@ -38,52 +40,97 @@ def inspect(
     force: Annotated[
         bool, typer.Option("--force", help="Replace an output file that exists.")
     ] = False,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="RNP_MODEL",
+            help="The model that rnp sanitize was given: SARIF says where it lies. A "
+            "report keeps its name alone.",
+        ),
+    ] = None,
 ) -> None:
     """Show the report of a run again, or two side by side.
 
-    A report is its JSON, or the sanitized model that names it.
+    A report is the JSON that a command wrote, or printed with --format json; what is in
+    it tells which command that was. For a sanitized model it is the one that the model
+    names. Reports of rnp sanitize have all formats, the others table and json.
 
     Example: rnp inspect model.sanitized.safetensors -o report.html
     """
     from rnp_cli.cli.show import show, tell_written
     from rnp_cli.export.atomic import check_writable, write_all
     from rnp_cli.report.comparison import render_comparison
-    from rnp_cli.report.formats import FORMATS, SUFFIXES
-    from rnp_cli.report.terminal import render
+    from rnp_cli.report.formats import SUFFIXES
 
-    report = _read(file)
+    kind, report = _read(file)
     if other is not None:
         if output is not None or output_format != "table":
             raise UsageError("Two reports are compared as a table, on the terminal.")
-        show(report, "table", partial(render_comparison, second=_read(other)))
+        second = _comparable(*_read(other))
+        comparison = partial(render_comparison, second=second)
+        show(_comparable(kind, report), "table", comparison)
         return
     if output is None:
-        show(report, output_format, render, formats=FORMATS)
+        formats = _formats(kind, report, output_format, model)
+        show(report, output_format, kind.render, formats=formats)
         return
     if output.suffix not in SUFFIXES:
         raise UsageError(f"{output.name} does not end in {' or '.join(SUFFIXES)}.")
+    wanted = SUFFIXES[output.suffix]
+    write = _formats(kind, report, wanted, model)[wanted]
     check_writable((output,), force=force)
-    content = FORMATS[SUFFIXES[output.suffix]](report)
-    write_all({output: content.encode()}, force=force)
+    write_all({output: write(report).encode()}, force=force)
     tell_written([output])
 
 
-def _read(file: Path) -> Report:
+def _formats(
+    kind: Kind, report: Any, wanted: str, model: Path | None
+) -> Mapping[str, Callable[[Any], str]]:
+    """Return the formats of a kind, the one that is wanted among them."""
+    from rnp_cli.report.formats import formats_with
+    from rnp_cli.report.plain import plain
+
+    known = ("table", *kind.formats)
+    if wanted not in known:
+        raise UsageError(
+            f"A report of rnp {kind.command} cannot be shown as {wanted}.",
+            hint=f"It can be shown as {' or '.join(known)}.",
+        )
+    if wanted != "sarif" or model is None:
+        return kind.formats
+    if plain(model.name) != report.model.file:
+        raise UsageError(
+            f"The report is about {report.model.file}, not about {model}.",
+            hint="Give --model, or RNP_MODEL, as rnp sanitize was given it.",
+        )
+    return formats_with(model)
+
+
+def _comparable(kind: Kind, report: Any) -> Any:
+    if kind.command != "sanitize":
+        raise UsageError(
+            f"Only reports of rnp sanitize are compared, not one of rnp {kind.command}."
+        )
+    return report
+
+
+def _read(file: Path) -> tuple[Kind, Any]:
     """Read a report, or the one that a sanitized model names."""
-    from rnp_cli.report.find import read_report, report_of_model
+    from rnp_cli.report.find import report_of_model
+    from rnp_cli.report.kinds import SANITIZATION, read_any_report
 
     if not file.exists():
         raise UsageError(f"There is no file {file}.", hint="Check the path.")
     if file.suffix == ".safetensors":
         from rnp_cli.checkpoints.header import read_safetensors_metadata
 
-        return report_of_model(file, read_safetensors_metadata(file))
+        return SANITIZATION, report_of_model(file, read_safetensors_metadata(file))
     if file.suffix == ".onnx":
         from rnp_cli.checkpoints.onnx_metadata import read_onnx_metadata
 
-        return report_of_model(file, read_onnx_metadata(file))
+        return SANITIZATION, report_of_model(file, read_onnx_metadata(file))
     if file.suffix == ".pt2":
         from rnp_cli.checkpoints.torch_export_metadata import read_exported_metadata
 
-        return report_of_model(file, read_exported_metadata(file))
-    return read_report(file)
+        return SANITIZATION, report_of_model(file, read_exported_metadata(file))
+    return read_any_report(file)

@@ -53,13 +53,20 @@ def _validated(
             EvidenceConfig.model_validate(of_evidence, strict=True),
         )
     except ValidationError as error:
-        raise _explained(error, where, (DefenseConfig, EvidenceConfig)) from error
+        raise _explained(
+            error, knobs, where, (DefenseConfig, EvidenceConfig)
+        ) from error
 
 
 def _explained(
-    error: ValidationError, where: str, configs: Iterable[type[BaseModel]]
+    error: ValidationError,
+    knobs: dict[str, Any],
+    where: str,
+    configs: Iterable[type[BaseModel]],
 ) -> UsageError:
-    """Name the first unknown key and what it is nearest to, or all that do not fit."""
+    """Name the first unknown key and what it is nearest to, or what does not fit."""
+    from rnp_cli.report.misfits import misfits
+
     fields = {
         name: field.default for c in configs for name, field in c.model_fields.items()
     }
@@ -70,10 +77,7 @@ def _explained(
                 return unknown_key(where, key, {*fields, *TABLES})
             known = type(fields[tables[0]]).model_fields
             return unknown_key(f"{where}: [{tables[0]}]", key, known)
-    wrong = "; ".join(
-        f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()
-    )
-    return UsageError(f"{where} has settings that do not fit: {wrong}.")
+    return UsageError(f"{where}: {misfits(error, knobs)}.")
 
 
 def _check_budget(layers: Sequence[Layer]) -> None:

@@ -111,9 +111,11 @@ def sanitize(
         typer.Option(
             envvar="RNP_SANITIZE_FAIL_ON",
             help="End with exit code 1 for this, too: backdoor (evidence in MODEL, "
-            "although removed), accuracy=POINTS (more lost on the holdout), or "
-            "residual=PERCENT (of images that a recovered trigger still turns). May "
-            "be repeated. The sanitized model is written all the same.",
+            "although removed), left (evidence in the sanitized model, weak as it may "
+            "be, or after --method rnp, which does not look again), accuracy=POINTS "
+            "(more lost on the holdout), or residual=PERCENT (of images that a "
+            "recovered trigger still turns). May be repeated. The sanitized model is "
+            "written all the same.",
         ),
     ] = None,
     accepted: Accepted = None,
@@ -190,12 +192,13 @@ def _conclude(
     from rnp_cli.cli import ci
     from rnp_cli.cli.show import show, tell_policy
     from rnp_cli.provenance.names import companion_places
-    from rnp_cli.report.formats import FORMATS
+    from rnp_cli.report.formats import formats_with
     from rnp_cli.report.policy import is_failed
     from rnp_cli.report.terminal import render
 
     report = result.report
-    show(report, output_format, render, formats=FORMATS, written=result.written)
+    formats = formats_with(request.model)
+    show(report, output_format, render, formats=formats, written=result.written)
     place = request.report_path()
     if result.state_dict is None and place is not None:
         for old in (*request.outputs, *companion_places(place)):

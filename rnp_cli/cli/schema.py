@@ -21,22 +21,7 @@ def schema(
 
     Example: rnp schema > rnp-report.schema.json
     """
-    from pydantic import BaseModel
+    from rnp_cli.report.kinds import KINDS
 
-    from rnp_cli.report.detection import Detection
-    from rnp_cli.report.filtering import Filtering
-    from rnp_cli.report.sanitization import Report
-    from rnp_cli.report.scan import ScanReport
-    from rnp_cli.report.triggers import TriggerReport
-    from rnp_cli.report.verification import Verification
-
-    reports: dict[str, type[BaseModel]] = {
-        "sanitize": Report,
-        "detect": Detection,
-        "trigger": TriggerReport,
-        "filter": Filtering,
-        "scan": ScanReport,
-        "verify": Verification,
-    }
-    content = reports[kind].model_json_schema(mode="serialization")
-    typer.echo(json.dumps(content, indent=2))
+    [found] = [one.schema for one in KINDS if one.command == kind]
+    typer.echo(json.dumps(found.model_json_schema(mode="serialization"), indent=2))

@@ -81,7 +81,7 @@ def load_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file; raise UsageError."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:  # no UTF-8, no TOML, or a huge number
         raise UsageError(f"{path} cannot be read: {error}.") from error
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rnp_cli.report.acceptance import Breach
 from rnp_cli.report.schema import (
@@ -19,6 +19,7 @@ from rnp_cli.report.schema import (
 )
 
 Family = Literal["overlay", "addition", "warp"]
+QUOTABLE = 0.1  # the p-value up to which a report quotes what a witness saw
 
 
 class VerdictInfo(Part):
@@ -75,3 +76,30 @@ class Detection(Part):
         default=(), description="evidence that --fail-on forbids, or that was accepted"
     )
     run: RunInfo
+
+    @property
+    def quoted(self) -> TriggerInfo | None:
+        """The trigger that the verdict speaks of; None: it speaks of none."""
+        verdict = self.verdict
+        named = verdict.target is not None and verdict.p_inversion <= QUOTABLE
+        if verdict.kind != "all-to-all" and not named:
+            return None
+        wanted = (verdict.family, verdict.target)
+        for trigger in self.triggers:
+            if (trigger.family, trigger.target) == wanted:
+                return trigger
+        raise ValueError("triggers must hold the one that the verdict speaks of")
+
+    @model_validator(mode="after")
+    def _holds_what_is_shown(self) -> Self:
+        """Refuse a verdict on a trigger that is not there, and classes without share.
+
+        What a run writes has both; what was changed by hand may not.
+        """
+        _ = self.quoted
+        if self.label is not None:
+            named = (self.verdict.target, *(t.target for t in self.triggers))
+            shares = range(len(self.label.shares))
+            if any(target is not None and target not in shares for target in named):
+                raise ValueError("label.shares must hold a share for each class")
+        return self

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rnp_cli.report import families, words
-from rnp_cli.report.detection import Detection, Family, TriggerInfo
+from rnp_cli.report.detection import QUOTABLE, Detection, Family, TriggerInfo
 from rnp_cli.report.facts import (
     class_name,
     facts_table,
@@ -50,9 +50,8 @@ def _verdict(detection: Detection) -> Panel:
 
 
 def _said(detection: Detection) -> str:
-    verdict = detection.verdict
-    if verdict.kind == "all-to-all":
-        trigger = _trigger(detection)
+    verdict, trigger = detection.verdict, detection.quoted
+    if verdict.kind == "all-to-all" and trigger is not None:
         return (
             f"{_phrase(trigger)} turns {trigger.success:.0%} of the clean images "
             "to another class than their own, and no one class in "
@@ -61,13 +60,13 @@ def _said(detection: Detection) -> str:
     if verdict.target is not None:
         named = class_name(verdict.target, detection.samples)
         seen = []
-        if verdict.p_inversion <= 0.1:
-            trigger = _trigger(detection)
+        if trigger is not None:
             seen.append(
                 f"{_phrase(trigger)} turns {trigger.success:.0%} of the clean images "
                 f"to {named}; the other classes need more."
             )
-        if detection.label is not None and (verdict.p_label or 1) <= 0.1:
+        p_label = 1.0 if verdict.p_label is None else verdict.p_label
+        if detection.label is not None and p_label <= QUOTABLE:
             share = detection.label.shares[verdict.target]
             seen.append(
                 f"While the model unlearns, {share:.0%} of its new mistakes go to "
@@ -100,16 +99,6 @@ def _facts(detection: Detection) -> Table:
     rows += [("Finding", finding) for finding in detection.model.findings]
     rows += words.policy_facts(detection)
     return facts_table(rows)
-
-
-def _trigger(detection: Detection) -> TriggerInfo:
-    """Return the trigger that the verdict speaks of."""
-    verdict = detection.verdict
-    return next(
-        t
-        for t in detection.triggers
-        if (t.family, t.target) == (verdict.family, verdict.target)
-    )
 
 
 def _phrase(trigger: TriggerInfo) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rnp_cli.report.schema import (
     Accuracy,
@@ -77,3 +77,10 @@ class Filtering(Part):
     not_checked: tuple[str, ...]
     settings: dict[str, dict[str, float | int]]
     run: RunInfo
+
+    @model_validator(mode="after")
+    def _holds_what_is_shown(self) -> Self:
+        """Refuse suspects without a score, which no run writes."""
+        if any(row.score is None or row.p_value is None for row in self.most_suspect):
+            raise ValueError("a suspect must have a score and a p_value")
+        return self

@@ -51,7 +51,7 @@ def _headline(filtering: Filtering) -> Panel:
 
 def _facts(filtering: Filtering) -> Table:
     rows = model_facts(filtering.model, filtering.input, filtering.samples)
-    if filtering.unlearn is not None:
+    if filtering.unlearn is not None and filtering.unlearn.epochs:
         ended = filtering.unlearn.epochs[-1].clean_accuracy
         asked = f"{filtering.stops} models on the way were asked"
         rows.append(("Unlearning", f"to a clean accuracy of {ended:.1%}; {asked}"))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
 
 from rnp_cli.errors import InputRefused
+from rnp_cli.report.misfits import misfits
 from rnp_cli.report.sanitization import Report
 
+R = TypeVar("R", bound=BaseModel)
 _MOST_BYTES = 64 << 20
 _HINT = "Give the .report.json that rnp sanitize wrote, or the model beside it."
 
@@ -39,12 +43,26 @@ def bounded_bytes(path: Path, *, most: int, kind: str, hint: str) -> bytes:
 
 def parse_report(content: bytes, path: Path) -> Report:
     """Take the report out of a file's bytes; raise InputRefused for anything else."""
+    return parsed(Report, content, path, "a report of rnp sanitize", hint=_HINT)
+
+
+def parsed(kind: type[R], content: bytes, path: Path, what: str, *, hint: str) -> R:
+    """Take a report of one kind out of a file's bytes; raise InputRefused."""
     try:
-        return Report.model_validate_json(content)
+        return kind.model_validate_json(content, strict=True)
     except ValidationError as error:
+        why = misfits(error, json_or_none(content))
         raise InputRefused(
-            f"{path} is not a report of rnp, or one of another version.", hint=_HINT
+            f"{path} is not {what}, or one of another version: {why}.", hint=hint
         ) from error
+
+
+def json_or_none(content: bytes) -> Any:
+    """Take JSON out of a file's bytes; None where there is none."""
+    try:
+        return from_json(content)
+    except ValueError:
+        return None
 
 
 def report_of_model(path: Path, metadata: dict[str, str]) -> Report:

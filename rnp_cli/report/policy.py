@@ -20,20 +20,24 @@ LEVELS = ("none", "weak", "strong")
 class Policy(Part):
     """What may not be; None: anything.
 
-    backdoor: evidence in the model as it came, although it was removed. accuracy:
+    backdoor: evidence in the model as it came, although it was removed. left: evidence
+    in the sanitized model, weak or asleep; or nobody looked at it again. accuracy:
     points of clean accuracy on the holdout that may be lost. residual: per cent of
     held-out images that a recovered trigger may still turn, an estimate.
     """
 
     backdoor: bool = False
+    left: bool = False
     accuracy: float | None = Field(None, ge=0, le=100)
     residual: float | None = Field(None, ge=0, le=100)
 
     def rules(self) -> tuple[str, ...]:
         """Write the rules as --fail-on takes them."""
+        bare = (("backdoor", self.backdoor), ("left", self.left))
         limits = (("accuracy", self.accuracy), ("residual", self.residual))
-        return ("backdoor",) * self.backdoor + tuple(
-            f"{name}={limit:g}" for name, limit in limits if limit is not None
+        return (
+            *(name for name, is_set in bare if is_set),
+            *(f"{name}={limit:g}" for name, limit in limits if limit is not None),
         )
 
 
@@ -76,6 +80,9 @@ def _breaches(
 ) -> Iterator[Breach]:
     yield from _backdoor(report, policy.backdoor, accepted)
     day = _day(report)
+    still = _left(report)
+    if policy.left and still:
+        yield _breach("left", 0.0, still, accepted, day)
     lost = 100 * (report.holdout_before.value - report.holdout_after.value)
     if policy.accuracy is not None and lost > policy.accuracy + 1e-9:
         said = (
@@ -90,6 +97,17 @@ def _breaches(
             f"images, {policy.residual:g} % are allowed"
         )
         yield _breach("residual", residual, said, accepted, day)
+
+
+def _left(report: Report) -> str:
+    """Say what evidence the sanitized model shows, if any."""
+    if report.verdict.level == "none":
+        return ""
+    if report.verdict_after is None:
+        return "the sanitized model was not looked at again"
+    if report.verdict_after.level == "none":
+        return ""
+    return f"the sanitized model shows {words.evidence(report.verdict_after, report)}"
 
 
 def _backdoor(

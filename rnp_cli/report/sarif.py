@@ -23,6 +23,7 @@ SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _FOUND, _FAILED, _ASLEEP = "RNP001", "RNP002", "RNP003"
 _BROKEN: Mapping[RuleName, str] = {
     "backdoor": _FOUND,
+    "left": "RNP006",
     "accuracy": "RNP004",
     "residual": "RNP005",
 }
@@ -52,11 +53,21 @@ _RULES = {
         "A recovered trigger still works better than the policy allows",
         "Give more clean samples or another seed, or reject the file.",
     ),
+    _BROKEN["left"]: (
+        "EvidenceLeft",
+        "The sanitized model may still hold a backdoor, which the policy forbids",
+        "Give more clean samples or another seed, or reject the file.",
+    ),
 }
 
 
-def sarif(report: Report) -> str:
-    """Write one run with its rules and results."""
+def sarif(report: Report, uri: str | None = None) -> str:
+    """Write one run with its rules and results.
+
+    uri: where the model lies; without it there is only the file's name, which is all
+    that a report keeps.
+    """
+    place = {"uri": quote(report.model.file) if uri is None else uri}
     driver = {
         "name": "rnp",
         "version": report.tool_version,
@@ -73,10 +84,8 @@ def sarif(report: Report) -> str:
     exit_code = int(is_failed(report))
     run = {
         "tool": {"driver": driver},
-        "artifacts": [
-            {"location": _place(report), "hashes": {"sha-256": report.model.sha256}}
-        ],
-        "results": list(_results(report)),
+        "artifacts": [{"location": place, "hashes": {"sha-256": report.model.sha256}}],
+        "results": [{**r, "locations": [_location(place)]} for r in _results(report)],
         "invocations": [{"executionSuccessful": True, "exitCode": exit_code}],
     }
     content = {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
@@ -109,14 +118,6 @@ def _result(
         "ruleIndex": list(_RULES).index(rule),
         "level": level,
         "message": {"text": _literal(said)},
-        "locations": [
-            {
-                "physicalLocation": {
-                    "artifactLocation": {**_place(report), "index": 0},
-                    "region": {"startLine": 1},
-                }
-            }
-        ],
         "partialFingerprints": {"modelSha256/v1": report.model.sha256},
     }
     if breach is not None and breach.accepted is not None:
@@ -131,8 +132,13 @@ def _sentence(said: str) -> str:
     return f"{said[0].upper()}{said[1:]}."
 
 
-def _place(report: Report) -> dict[str, str]:
-    return {"uri": quote(report.model.file)}
+def _location(place: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "physicalLocation": {
+            "artifactLocation": {**place, "index": 0},
+            "region": {"startLine": 1},
+        }
+    }
 
 
 def _literal(text: str) -> str:

@@ -61,7 +61,7 @@ class TriggerReport(Part):
         description="the way to the model that was inverted; floor is the middle that "
         "it stayed above"
     )
-    triggers: tuple[RecoveredInfo, ...]
+    triggers: tuple[RecoveredInfo, ...] = Field(min_length=1)
     not_checked: tuple[str, ...]
     settings: dict[str, dict[str, float | int] | float]
     run: RunInfo

@@ -21,7 +21,7 @@ def test_the_examples_backdoor_is_found_and_fails_the_policy(
 
 
 def test_json_is_all_that_goes_to_stdout_and_the_policy_can_be_off(
-    rnp: Any, digits: Any
+    rnp: Any, digits: Any, tmp_path: Path
 ) -> None:
     run = rnp(
         "detect",
@@ -42,6 +42,10 @@ def test_json_is_all_that_goes_to_stdout_and_the_policy_can_be_off(
     assert found.label.target == 7
     assert {trigger.target for trigger in found.triggers} == {None, *range(10)}
     assert set(found.run.stages) == {"read", "samples", "unlearn", "invert"}
+    report = tmp_path / "detection.json"
+    report.write_text(run.out)
+    assert "Strong evidence" in rnp("inspect", report).out
+    assert rnp("inspect", report, "--format", "json").out == run.out
 
 
 def test_a_folder_that_cannot_serve_exits_with_3(

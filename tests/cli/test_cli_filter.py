@@ -59,6 +59,8 @@ def test_triggered_images_are_suspect_and_nothing_is_written(
     assert len(found.most_suspect) == 20
     assert set(found.run.stages) == {"read", "samples", "unlearn", "score"}
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / "filtering.json").write_text(run.out)
+    assert "images are suspect" in rnp("inspect", "filtering.json").out
 
 
 def test_a_sanitized_file_is_asked_instead_of_unlearning(

@@ -127,3 +127,59 @@ def test_a_comparison_is_a_table_only(rnp: Any, sanitized: Any) -> None:
 
     assert (run.code, run.out) == (2, "")
     assert "as a table" in run.err
+
+
+@pytest.fixture
+def verification(rnp: Any, sanitized: Any, tmp_path: Path) -> Path:
+    """A report of another command than rnp sanitize."""
+    path = tmp_path / "verification.json"
+    path.write_text(rnp("verify", sanitized.model, "--format", "json").out)
+    return path
+
+
+def test_a_report_of_another_command_has_the_formats_that_it_has(
+    rnp: Any, verification: Path, tmp_path: Path
+) -> None:
+    shown = rnp("inspect", verification)
+    refused = rnp("inspect", verification, "--format", "html")
+    unwritten = rnp("inspect", verification, "-o", "page.md")
+    written = rnp("inspect", verification, "-o", "again.json")
+
+    assert (shown.code, written.code) == (0, 0)
+    assert (tmp_path / "again.json").read_text() == verification.read_text()
+    assert (refused.code, unwritten.code) == (2, 2)
+    assert "cannot be shown as html" in refused.err
+    assert not (tmp_path / "page.md").exists()
+
+
+def test_only_sanitizations_are_compared(
+    rnp: Any, sanitized: Any, verification: Path
+) -> None:
+    run = rnp("inspect", sanitized.report, verification)
+
+    assert (run.code, run.out) == (2, "")
+    assert "rnp verify" in run.err
+
+
+def test_sarif_says_where_the_model_lies(
+    rnp: Any, sanitized: Any, digits: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def place(*args: object) -> str:
+        run = rnp("inspect", sanitized.report, "--format", "sarif", *args)
+        [found] = json.loads(run.out)["runs"]
+        return str(found["artifacts"][0]["location"]["uri"])
+
+    name = digits.model.name
+    assert place() == name
+    assert place("--model", f"models/{name}") == f"models/{name}"
+    monkeypatch.setenv("RNP_MODEL", str(digits.model))
+    assert place() == digits.model.as_uri()
+
+
+def test_another_model_than_the_reports_is_refused_for_sarif(
+    rnp: Any, sanitized: Any
+) -> None:
+    refused = rnp("inspect", sanitized.report, "--format", "sarif", "--model", "x.pt")
+
+    assert (refused.code, refused.out) == (2, "")
+    assert "not about x.pt" in refused.err

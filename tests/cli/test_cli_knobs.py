@@ -52,9 +52,13 @@ def test_the_stronger_file_wins_knob_by_knob() -> None:
         ({"unlearn": {"learning_rat": 1}}, "nearest is 'learning_rate'"),
         ({"unlearned": {}}, "nearest is 'unlearn'"),
         ({"optoins": {"seed": 1}}, "nearest is 'options'"),
-        ({"threshold": {"patience": "3"}}, "threshold.patience: .* integer"),
-        ({"most_classes": 1}, "most_classes"),
-        ({"recover": 3}, "recover"),
+        (
+            {"threshold": {"patience": "3"}},
+            'threshold.patience must be a whole number, not "3"',
+        ),
+        ({"most_classes": 1}, "most_classes must be 2 or more, not 1"),
+        ({"recover": 3}, "recover must be a table of keys, not 3"),
+        ({"recover": {"momentum": 1.5, "epochs": []}}, "below 1, not 1.5; .*epochs"),
     ],
 )
 def test_a_bad_knob_is_named_with_its_file(knobs: dict[str, Any], said: str) -> None:

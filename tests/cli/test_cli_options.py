@@ -44,14 +44,23 @@ def test_a_size_is_height_by_width() -> None:
 
 
 def test_a_policy_is_read_from_its_rules() -> None:
-    read = options.policy(["backdoor", "residual=10"])
+    read = options.policy(["backdoor", "left", "residual=10"])
 
-    assert read == Policy(backdoor=True, residual=10)
+    assert read == Policy(backdoor=True, left=True, residual=10)
+    assert options.policy(read.rules()) == read
 
 
 @pytest.mark.parametrize(
     "rule",
-    ["accuracy", "residual=", "residual=x", "backdoor=1", "other", "accuracy=-1"],
+    [
+        "accuracy",
+        "residual=",
+        "residual=x",
+        "backdoor=1",
+        "left=1",
+        "other",
+        "accuracy=-1",
+    ],
 )
 def test_a_policy_that_is_none_is_refused(rule: str) -> None:
     with pytest.raises(UsageError, match="--fail-on") as error:

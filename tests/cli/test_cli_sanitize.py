@@ -322,7 +322,9 @@ def test_what_is_accepted_does_not_fail_and_stays_told(
 
     assert run.code == 1
     assert "its acceptance expired on 2020-01-31" in run.err
-    assert json.loads(run.out)["runs"][0]["invocations"][0]["exitCode"] == 1
+    [sarif] = json.loads(run.out)["runs"]
+    assert sarif["invocations"][0]["exitCode"] == 1
+    assert sarif["artifacts"][0]["location"] == {"uri": digits.model.as_uri()}
 
 
 def test_a_job_does_not_pass_without_the_settings_beside_the_model(

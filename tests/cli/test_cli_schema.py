@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from rnp_cli.report.kinds import KINDS
 
-@pytest.mark.parametrize(
-    "kind", ["sanitize", "detect", "trigger", "filter", "scan", "verify"]
-)
+
+@pytest.mark.parametrize("kind", [kind.command for kind in KINDS])
 def test_each_report_has_a_schema(rnp: Any, kind: str) -> None:
     run = rnp("schema", kind)
 

@@ -100,6 +100,7 @@ def test_a_project_without_settings_is_none(home: Path) -> None:
     ("content", "said"),
     [
         ("[options", "rnp.toml cannot be read"),
+        ("[options]\nseed = 1" + "0" * 5000, "rnp.toml cannot be read"),
         ("options = 3", "rnp.toml: options must be a table"),
         ("[[detect]]\nseed = 1", "rnp.toml: detect must be a table"),
     ],

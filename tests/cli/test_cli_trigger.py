@@ -57,6 +57,9 @@ def test_the_examples_trigger_is_recovered_and_tried_on_the_sanitized_model(
         "triggers.json",
         *named,
     }
+    shown = rnp("inspect", folder / "triggers.json")
+    assert (shown.code, shown.err) == (0, "")
+    assert run.out == shown.out + "Wrote model.trigger\n"
 
 
 @pytest.mark.parametrize("on", ["original", "unlearned"])

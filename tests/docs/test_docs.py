@@ -35,10 +35,11 @@ def parse(line: str) -> Any:
     return group.commands[command].make_context(command, args, parent=parent)
 
 
-def test_the_committed_pages_are_current() -> None:
+def test_the_committed_pages_are_current(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(DOCS)
     pages: dict[Path, str] = runpy.run_path(str(DOCS / "make.py"))["pages"]()
 
-    assert set((DOCS / "commands").iterdir()) == set(pages)
+    assert {*(DOCS / "commands").iterdir(), DOCS / "knobs.md"} == set(pages)
     for path, text in pages.items():
         assert path.read_text() == text, f"{path.name}: run python docs/make.py"
 
@@ -88,6 +89,19 @@ def test_the_settings_name_every_knob_and_table_of_the_stages() -> None:
 
     known = {*DefenseConfig.model_fields, *EvidenceConfig.model_fields}
     assert {name for name in known if f"`{name}`" not in text} == set()
+
+
+def test_every_knob_has_a_row_with_its_default_and_a_sentence() -> None:
+    sections = (DOCS / "knobs.md").read_text().split("\n## ")
+
+    fields = DefenseConfig.model_fields | EvidenceConfig.model_fields
+    for name, field in fields.items():
+        known = getattr(type(field.default), "model_fields", {name: field})
+        [section] = [s for s in sections if s.startswith(f"[{name}]")] or sections[:1]
+        for knob, of_knob in known.items():
+            [row] = re.findall(rf"^\| `{knob}` \|.*", section, re.MULTILINE)
+            assert f"| `{of_knob.default}` |" in row
+            assert row.endswith(". |")
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", *DOCS.rglob("*.md")], ids=str)

@@ -55,6 +55,7 @@ def test_a_job_leaves_model_reports_and_summary(
     assert (reports / "report.html").read_text().startswith("<!doctype html>")
     [run] = json.loads((reports / "report.sarif").read_text())["runs"]
     assert [result["ruleId"] for result in run["results"]] == ["RNP001"]
+    assert run["artifacts"][0]["location"] == {"uri": digits.model.as_uri()}
     assert summary.startswith("## ✅ Pruned")
     notes = [line for line in ended.stderr.splitlines() if line.startswith("::")]
     assert notes[0].startswith("::notice title=model.pt%3A Pruned::")

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import made_reports
 import pytest
 from rich.console import Console, RenderableType
 
 from rnp_cli.report import sanitization, schema
-from rnp_cli.report.detection import TriggerInfo, VerdictInfo
+from rnp_cli.report.detection import Detection, TriggerInfo, VerdictInfo
+from rnp_cli.report.filtering import Filtering
+from rnp_cli.report.triggers import TriggerReport
 
 GOLDEN = Path(__file__).with_name("golden")
 MakeReport = Callable[..., sanitization.Report]
@@ -166,6 +170,21 @@ def made(**changes: Any) -> sanitization.Report:
 @pytest.fixture
 def make_report() -> MakeReport:
     return made
+
+
+@pytest.fixture
+def make_detection() -> Callable[..., Detection]:
+    return partial(made_reports.detection, made())
+
+
+@pytest.fixture
+def make_triggers() -> Callable[..., TriggerReport]:
+    return partial(made_reports.triggers, made())
+
+
+@pytest.fixture
+def make_filtering() -> Callable[..., Filtering]:
+    return partial(made_reports.filtering, made())
 
 
 @pytest.fixture

@@ -5,63 +5,10 @@ from typing import Any
 
 import pytest
 
-from rnp_cli.report.detection import Detection, Family, TriggerInfo, VerdictInfo
+from rnp_cli.report.detection import Family, TriggerInfo, VerdictInfo
 from rnp_cli.report.detection_terminal import render_detection
 
 Rendered = Callable[..., str]
-SIZES: dict[Family, tuple[float, ...]] = {
-    "overlay": (40.0, 4.2, 37.5),
-    "addition": (0.061, 0.02, 0.055),
-    "warp": (3.1, 2.8, 2.2),
-}
-
-
-@pytest.fixture
-def make_detection(make_report: Any) -> Callable[..., Detection]:
-    """A detection of a small run; ``changes`` replace whole parts of it."""
-    report = make_report()
-
-    def make(**changes: Any) -> Detection:
-        triggers = tuple(
-            TriggerInfo(
-                target=target, family=family, norm=norm, success=0.96, found=True
-            )
-            for family, norms in SIZES.items()
-            for target, norm in enumerate(norms)
-        )
-        free = TriggerInfo(
-            target=None, family="overlay", norm=1024.0, success=0.0, found=False
-        )
-        parts = {
-            "tool_version": report.tool_version,
-            "torch_version": report.torch_version,
-            "device": report.device,
-            "seed": report.seed,
-            "verdict": VerdictInfo(
-                level="strong",
-                kind="all-to-one",
-                target=1,
-                family="overlay",
-                index=6.1,
-                p_inversion=0.0005,
-                p_label=1 / 3,
-                p_value=0.0009,
-            ),
-            "model": report.model,
-            "input": report.input,
-            "samples": report.samples,
-            "accuracy": report.accuracy_before,
-            "label": report.label,
-            "unlearn": report.unlearn,
-            "unlearn_failure": None,
-            "triggers": (*triggers, free),
-            "not_checked": ("Triggers that warp an image.",),
-            "settings": {"inversion": {"steps": 140}},
-            "run": report.run,
-        }
-        return Detection(**(parts | changes))
-
-    return make
 
 
 def verdict(level: str, kind: str | None) -> VerdictInfo:

@@ -7,60 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from made_reports import BROKEN, SUSPECT
 
-from rnp_cli.report.filtering import CountInfo, Filtering, RateInfo, SuspectRow
+from rnp_cli.report.filtering import CountInfo
 from rnp_cli.report.filtering_rows import ROW_FORMATS
 from rnp_cli.report.filtering_terminal import render_filtering
 from rnp_cli.report.schema import SanitizedInfo
 
 Rendered = Callable[..., str]
-
-SUSPECT = SuspectRow(
-    file="inbox/[red]0001.png", predicted=1, score=5.25, p_value=0.00398, suspect=True
-)
-BROKEN = SuspectRow(
-    file="=cmd,\x1b.png", error="cannot be read as an image: it is none."
-)
-
-
-@pytest.fixture
-def make_filtering(make_report: Any) -> Callable[..., Filtering]:
-    """A filtering of a small folder; ``changes`` replace whole parts of it."""
-    report = make_report()
-
-    def make(**changes: Any) -> Filtering:
-        parts = {
-            "tool_version": report.tool_version,
-            "torch_version": report.torch_version,
-            "device": report.device,
-            "seed": report.seed,
-            "suspects": "data/inbox",
-            "rate": RateInfo(requested=0.01, used=0.01, holdout=250),
-            "counts": CountInfo(
-                scored=12_000,
-                suspect=1300,
-                unreadable=1,
-                passed_over=2,
-                suspect_by_class=(40, 1255, 5),
-            ),
-            "most_suspect": (SUSPECT,),
-            "unreadable": (BROKEN,),
-            "output": "inbox.csv",
-            "quarantine": "aside",
-            "moved": False,
-            "model": report.model,
-            "input": report.input,
-            "samples": report.samples,
-            "accuracy": report.accuracy_before,
-            "unlearn": report.unlearn,
-            "stops": 4,
-            "not_checked": ("How many are found.",),
-            "settings": {},
-            "run": report.run,
-        }
-        return Filtering.model_validate(parts | changes)
-
-    return make
 
 
 def test_what_the_score_means_depends_on_what_was_asked(

@@ -19,6 +19,7 @@ from rnp_cli.report.schema import Accuracy
         (Policy(accuracy=1.9), "2.0 points"),
         (Policy(residual=4), ""),
         (Policy(residual=3), "an estimated 4 %"),
+        (Policy(left=True), ""),
     ],
 )
 def test_a_policy_names_what_it_does_not_allow(
@@ -46,9 +47,31 @@ def test_a_model_without_evidence_breaks_nothing(
         tried=(),
         holdout_after=Accuracy.of(0.94, 150),
     )
-    strict = Policy(backdoor=True, accuracy=0, residual=0)
+    strict = Policy(backdoor=True, left=True, accuracy=0, residual=0)
 
     assert judged(report, strict, ()).breaches == ()
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        ({"level": "weak", "p_value": 0.03}, "the sanitized model shows weak evidence"),
+        (None, "the sanitized model was not looked at again"),
+    ],
+)
+def test_evidence_that_is_left_fails_where_it_may_not_be(
+    make_report: Any, make_verdict: Any, after: dict[str, Any] | None, said: str
+) -> None:
+    verdict_after = None if after is None else make_verdict(**after)
+    report = make_report(verdict_after=verdict_after)
+
+    assert not is_failed(judged(report, Policy(), ()))
+    report = judged(report, Policy(left=True), ())
+    assert is_failed(report)
+    [breach] = report.breaches
+    assert said in breach.said
+    accepted = judged(report, Policy(left=True), [entry(rule="left", limit=None)])
+    assert not is_failed(accepted)
 
 
 def entry(**changes: Any) -> Acceptance:
@@ -119,7 +142,7 @@ def test_what_could_not_be_made_safe_cannot_be_accepted(
     make_report: Any, outcome: str
 ) -> None:
     entries = [entry(), entry(rule="backdoor", limit=None)]
-    everything = Policy(backdoor=True, accuracy=0, residual=0)
+    everything = Policy(backdoor=True, left=True, accuracy=0, residual=0)
 
     report = judged(make_report(outcome=outcome), everything, entries)
 

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from datetime import date
+from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_to_bytes
 
 import pytest
 
 from rnp_cli.report.acceptance import Acceptance
+from rnp_cli.report.formats import formats_with
+from rnp_cli.report.place import uri_of
 from rnp_cli.report.policy import Policy, judged
 from rnp_cli.report.sarif import sarif
 
@@ -84,6 +89,41 @@ def test_names_are_no_links_and_no_placeholders(make_report: Any) -> None:
     assert not {" ", "?", "#"} & set(place)
 
 
+@pytest.mark.parametrize(
+    "name", ["model.pt", "a b#1 100%.pt", "modèle-模型.pt", "a:b?c=[d].pt", "\udcff.pt"]
+)
+def test_a_model_below_the_working_directory_is_placed_by_the_way_to_it(
+    make_report: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    below = tmp_path / "here" / "my models"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+
+    for model in (
+        Path("my models", name),
+        below / name,
+        Path("../here/my models", name),
+    ):
+        content = json.loads(formats_with(model)["sarif"](make_report()))
+        [run] = content["runs"]
+        place = run["results"][0]["locations"][0]["physicalLocation"]
+        uri = place["artifactLocation"]["uri"]
+        assert run["artifacts"][0]["location"] == {"uri": uri}
+        assert os.fsdecode(unquote_to_bytes(uri)) == f"my models/{name}"
+        assert re.fullmatch(r"[\w./~-]*(%[0-9A-F]{2}[\w./~-]*)*", uri, re.ASCII)
+
+
+def test_a_model_elsewhere_is_placed_by_a_file_uri(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+
+    assert uri_of(Path("../a b#%é.pt")) == f"{tmp_path.as_uri()}/a%20b%23%25%C3%A9.pt"
+    assert uri_of(tmp_path / "link" / "model.pt") == "model.pt"
+
+
 def accepting(**changes: Any) -> Acceptance:
     parts = {
         "model": "ab" * 32,
@@ -109,6 +149,19 @@ def test_a_broken_rule_is_a_result_and_the_exit_code_says_so(make_report: Any) -
         assert "suppressions" not in result
     assert run["invocations"][0]["exitCode"] == 1
     assert run_of(make_report())["invocations"][0]["exitCode"] == 0
+
+
+def test_evidence_that_is_left_has_a_rule_of_its_own(
+    make_report: Any, make_verdict: Any
+) -> None:
+    report = make_report(verdict_after=make_verdict(level="weak"))
+
+    run = run_of(judged(report, Policy(left=True), ()))
+
+    assert [r["ruleId"] for r in run["results"]] == ["RNP001", "RNP006"]
+    assert (
+        run["tool"]["driver"]["rules"][run["results"][1]["ruleIndex"]]["id"] == "RNP006"
+    )
 
 
 def test_what_is_accepted_is_suppressed_and_never_left_out(make_report: Any) -> None:

@@ -4,67 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from made_reports import recovered
 
-from rnp_cli.report.schema import Accuracy
-from rnp_cli.report.triggers import RecoveredInfo, SanitizedInfo, TriggerReport
 from rnp_cli.report.triggers_terminal import render_triggers
 
 Rendered = Callable[..., str]
-
-
-def recovered(target: int | None, norm: float, **changes: Any) -> RecoveredInfo:
-    parts: dict[str, Any] = {
-        "target": target,
-        "found": True,
-        "norm": norm,
-        "index": None if target is None else 3 - norm / 10,
-        "images": 100,
-        "success_where_found": 0.99,
-        "estimated_success": 0.96,
-        "estimated_success_sanitized": 0.03,
-        "files": (f"class-{target}.trigger.png", f"class-{target}.mask.png"),
-    }
-    return RecoveredInfo(**(parts | changes))
-
-
-@pytest.fixture
-def make_triggers(make_report: Any) -> Callable[..., TriggerReport]:
-    """What a small run recovered; ``changes`` replace whole parts of it."""
-    report = make_report()
-
-    def make(**changes: Any) -> TriggerReport:
-        parts = {
-            "tool_version": report.tool_version,
-            "torch_version": report.torch_version,
-            "device": report.device,
-            "seed": report.seed,
-            "inverted_on": "original",
-            "family": "overlay",
-            "model": report.model,
-            "sanitized": SanitizedInfo(
-                file="model.sanitized.safetensors",
-                sha256="cd" * 32,
-                format="safetensors",
-                findings=(),
-                accuracy=Accuracy.of(0.926, 500),
-            ),
-            "input": report.input,
-            "samples": report.samples,
-            "accuracy": report.accuracy_before,
-            "unlearn": None,
-            "triggers": (
-                recovered(0, 40.0),
-                recovered(1, 4.2),
-                recovered(2, 1024.0, found=False, index=None),
-                recovered(None, 37.5),
-            ),
-            "not_checked": ("Triggers that warp an image.",),
-            "settings": {"inversion": {"steps": 140}},
-            "run": report.run,
-        }
-        return TriggerReport(**(parts | changes))
-
-    return make
 
 
 def test_recovered_triggers(
