@@ -80,6 +80,8 @@ def sniff(file: RegularFile | Source) -> Kind:
     head = file.read_at(0, _HEAD_BYTES)
     if head.startswith(b"PK\x03\x04"):
         return Kind.ZIP
+    if _begins_as_safetensors(head, file.size):
+        return Kind.SAFETENSORS
     for offset, signature, name, hint in _FOREIGN:
         if head.startswith(signature, offset):
             raise unsupported(f"It is {name}.", hint)
@@ -97,6 +99,15 @@ def sniff(file: RegularFile | Source) -> Kind:
         "PyTorch files (.pt, .pth), safetensors and ONNX are read, whatever their "
         "name.",
     )
+
+
+def _begins_as_safetensors(head: bytes, size: int) -> bool:
+    """Whether the length of a header comes first that the file can hold.
+
+    Told before other signatures: a length of 0x0580 begins as pickles do.
+    """
+    length = int.from_bytes(head[:8], "little")
+    return head[8:9] == b"{" and length <= size - 8
 
 
 def looks_like_onnx(file: RegularFile) -> bool:

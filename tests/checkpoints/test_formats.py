@@ -12,6 +12,7 @@ import pytest
 import torch
 from benign import bare, odd_views, one_of_each_dtype, small_net
 from crafting import zipped
+from safetensors.torch import load_file, save_file
 from test_read import assert_same, saved
 from torch import nn
 from torch.nn.utils import parametrizations
@@ -289,3 +290,19 @@ def test_views_that_repeat_less_than_is_stored_are_written_out(
     recovered = read_checkpoint(tmp_path / "model.pt").state_dict
 
     assert torch.equal(recovered["a.weight"], view)
+
+
+@pytest.mark.parametrize("length", [0x0280, 0x0580, 0x5A4D, 0x8B1F])
+def test_safetensors_headers_may_be_as_long_as_other_formats_begin(
+    length: int, tmp_path: Path
+) -> None:
+    """Their first bytes are those of pickles, of a program, of a gzip file."""
+    path = tmp_path / "model.safetensors"
+    save_file({"w": torch.arange(4.0)}, path)
+    data = path.read_bytes()
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = data[8:end].ljust(length)
+    path.write_bytes(length.to_bytes(8, "little") + header + data[end:])
+    assert torch.equal(load_file(path)["w"], torch.arange(4.0))
+
+    assert_same(read_checkpoint(path).state_dict, {"w": torch.arange(4.0)})
