@@ -17,7 +17,7 @@ Adam moves every weight by about its rate, so the wider a layer, the farther one
 takes what it puts out. So a step may move a matrix of weights only by a share of its
 spectral norm (after Yang, Simon and Bernstein, "A Spectral Condition for Feature
 Learning", arXiv 2310.17813): at the rate that small networks bear, one round ruined
-every ResNet-18 of 64 to 512 channels that was tried.
+every ResNet-18 of 64 to 512 channels that was repaired.
 """
 
 from __future__ import annotations
