@@ -245,3 +245,9 @@ def test_the_table_has_means_the_worst_and_what_counts_as_cleansed() -> None:
 def test_a_method_without_a_run_leaves_its_cells_empty() -> None:
     page = render("Title", [result(), result(subject="other", method="clp")])
     assert "| badnets-net | 0.900 / 1.000 | 0.880 / 0.040 | – |" in page
+
+
+def test_the_table_tells_which_method_has_fewer_seeds() -> None:
+    seen = [result(), result(method="clp"), result(seed=1, method="clp")]
+    assert "rnp: seeds 0 only." in render("Title", seen)
+    assert "only" not in render("Title", [*seen, result(seed=1)])
