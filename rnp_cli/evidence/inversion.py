@@ -26,12 +26,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from rnp_cli.defense.samples import Samples, SplitSamples
-from rnp_cli.defense.score import logits_of
 from rnp_cli.events import Listener, StageDone, StageStarted, StepDone, ignore
 from rnp_cli.evidence.recovered import (
     RecoveredTrigger,
     estimated_success,
-    others_of,
+    to_turn,
 )
 from rnp_cli.evidence.triggers import FAMILIES, Change, Family
 
@@ -156,8 +155,10 @@ class _Search:
         self._config = config
         self._generator = generator
         everything = torch.arange(len(samples))
-        chosen = (self._worth(target) for target in targets)
-        self._images = [some if len(some) else everything for some in chosen]
+        chosen = {target: to_turn(model, samples, target) for target in {*targets}}
+        self._images = [
+            chosen[target] if len(chosen[target]) else everything for target in targets
+        ]
         kind = FAMILIES[family]
         shape = (channels, height, width)
         self._candidates = kind(len(rows), shape, generator, device)
@@ -209,13 +210,6 @@ class _Search:
             ]
         ).to(self._samples.images.device)
         return self._samples.images[chosen], self._samples.labels[chosen]
-
-    def _worth(self, target: int | None) -> Tensor:
-        """Return the indices of the samples that a trigger has to turn."""
-        if target is not None:
-            return others_of(self._samples.labels, target)
-        right = logits_of(self._model, self._samples.images).argmax(1)
-        return (right == self._samples.labels).cpu().nonzero()[:, 0]
 
     def _judge(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return loss (row,) and the share of images turned (row,)."""

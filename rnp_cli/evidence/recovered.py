@@ -61,11 +61,10 @@ def estimated_success(
     Samples of the target do not count, nor, without a target, those that the model gets
     wrong anyway; 0 where no trigger was found, or no sample is left.
     """
-    others = others_of(samples.labels, trigger.target)
-    if trigger.target is None and trigger.found:
-        right = logits_of(model, samples.images).argmax(1) == samples.labels
-        others = right.cpu().nonzero()[:, 0]
-    if not trigger.found or not len(others):
+    if not trigger.found:
+        return 0.0
+    others = to_turn(model, samples, trigger.target)
+    if not len(others):
         return 0.0
     chosen = samples.take(others)
     predicted = logits_of(model, trigger.stamp(chosen.images)).argmax(1)
@@ -74,9 +73,12 @@ def estimated_success(
     return (predicted == trigger.target).float().mean().item()
 
 
-def others_of(labels: Tensor, target: int | None) -> Tensor:
-    """Return the indices of the samples that are not of the target class."""
-    labels = labels.cpu()
-    if target is None:
-        return torch.arange(len(labels))
-    return (labels != target).nonzero()[:, 0]
+def to_turn(model: nn.Module, samples: Samples, target: int | None) -> Tensor:
+    """Return the indices of the samples that a trigger has to turn, on the CPU.
+
+    Those of other classes; without a target, those that the model gets right.
+    """
+    if target is not None:
+        return (samples.labels != target).cpu().nonzero()[:, 0]
+    right = logits_of(model, samples.images).argmax(1) == samples.labels
+    return right.cpu().nonzero()[:, 0]

@@ -103,19 +103,13 @@ class Remaining:
         number: of the attempt, from 1; each draws its own start.
         """
         self._latest = self._seed + number
-        self.newest = tuple(self._search(model, self._latest))
+        self.newest = tuple(self._search(model))
         self._partial = None
-        left = [
-            t
-            for t in self.newest
-            if t.found and not self._is_harder(t, self._usual[t.family])
-        ]
+        found = [t for t in self.newest if t.found]
+        left = [t for t in found if not self._is_harder(t, self._usual[t.family])]
         if not left:
-            left = [
-                t
-                for t in self._search_last(model)
-                if not self._is_harder(t, self._usual_part())
-            ]
+            found = [*self._search_last(model)]
+            left = [t for t in found if not self._is_harder(t, self._usual_part())]
         self._places += [t for t in left if t.travels]
         return left or [t for t in self.first if self._works(model, t)]
 
@@ -124,12 +118,12 @@ class Remaining:
         if self._partial is None:
             self._search_last(model)
 
-    def _search(self, model: nn.Module, seed: int) -> Iterator[RecoveredTrigger]:
+    def _search(self, model: nn.Module) -> Iterator[RecoveredTrigger]:
         """Look anywhere, and near what was found before."""
         for trigger in self.first:
             anywhere: list[Change | None] = [None] * self._config.attempts
-            yield from self._invert(model, anywhere, seed, trigger.family)
-        yield from self._invert(model, self._near(self._config.nearby), seed)
+            yield from self._invert(model, anywhere, self._latest, trigger.family)
+        yield from self._invert(model, self._near(self._config.nearby), self._latest)
 
     def _search_last(self, model: nn.Module) -> Sequence[RecoveredTrigger]:
         """Look once more near what was found before, for what works partly."""
