@@ -8,9 +8,10 @@ Takes the same models and options as ``benchmarks/defense.py``, but no ``--metho
 For each model, test images of which one in ten is triggered are scored by ``rnp
 filter``, by its defaults and with a sanitized file (which counts as failed where none
 was written), and by STRIP with the same clean samples; of clean models, only how many
-images are called suspect is measured. Sanitized files are taken from where
-``defense.py`` works by default if its runs are of the code as it is now. Each sorting
-is kept, and not repeated while code and model stay the same.
+images are called suspect is measured. Sanitized files are taken from the folder
+``defense`` beside the work folder, where ``defense.py`` works by default, if its runs
+are of the code as it is now. Each sorting is kept, and not repeated while code and
+model stay the same.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ from harness.result import write_results
 from harness.sorting import RATES, Sorted, Sorter, Sorting
 
 IMAGES = 1000  # in a mixed folder
-DEFENDED = Path("build/defense")  # where sanitized files may lie already
 
 Figure = Callable[[Sorted], float | None]
 
@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments, description=__doc__, work=Path("build/filter"), methods=()
     )
     work = options.work.resolve() / group_of(options)
+    defended = options.work.resolve().with_name("defense") / group_of(options)
     sortings = [
         Sorting(
             subject=run.subject,
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             seed=run.seed,
             work=work,
             device=run.device,
-            defended=replace(run, work=DEFENDED.resolve() / group_of(options)),
+            defended=replace(run, work=defended),
         )
         for run in find_runs(options, find_subjects(options), ["rnp"])
         for sorter in get_args(Sorter)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import torch
 from baselines.strip import entropies
 from filter import main, render
 from harness.processes import run_all
+from harness.result import Result, Shares, write
+from harness.run import Run
 from harness.sorting import Scores, Sorting, auroc, rates
 from subjects.zoo_models import ZooModel
 from torch import Tensor, nn
@@ -90,6 +93,46 @@ def test_a_sorting_that_dies_is_told_and_in_no_mean(
     other = render("Title", [dead, dead.model_copy(update={"samples": 50})])
     assert "## By attack, 50 samples" in other
     assert "## By attack, 100 samples" in other
+
+
+def test_the_sanitized_file_is_that_of_a_kept_run(
+    zoo: list[ZooModel], tmp_path: Path
+) -> None:
+    run = Run(subject=zoo[1], method="rnp", samples=100, seed=0, work=tmp_path)
+    none = Shares(clean_accuracy=0.9, attack_success_rate=1.0)
+    result = Result(
+        subject=run.subject.name,
+        attack=run.subject.attack,
+        method=run.method,
+        samples=run.samples,
+        seed=run.seed,
+        key=run.key(),
+        outcome="not-safe",
+        changed=False,
+        seconds=0,
+        cpu_seconds=0,
+        before=none,
+        after=none,
+        details={},
+    )
+    sorting = Sorting(
+        subject=run.subject,
+        sorter="rnp-sanitized",
+        samples=run.samples,
+        images=50,
+        seed=run.seed,
+        work=tmp_path / "work",
+        defended=run,
+    )
+    write(run.file, result)
+    (refused,) = run_all([sorting], jobs=1)
+    sorting.file.unlink()
+    write(run.file, result.model_copy(update={"changed": True}))
+    shutil.copy(run.subject.file, run.work / f"{run.stem}.sanitized.safetensors")
+    (taken,) = run_all([sorting], jobs=1)
+
+    assert refused.outcome.endswith("Nothing to ask: not-safe.")
+    assert "holds the model's own weights" in taken.outcome
 
 
 def test_what_a_sorting_is_not_made_of_is_no_option(
