@@ -24,9 +24,10 @@ from rnp_cli.events import ignore
 from rnp_cli.pipeline.opening import OpenedModel, read_model, with_samples
 from rnp_cli.pipeline.request import Method
 from speeding import authors
+from speeding.classes import divided
 from speeding.counting import Kind, counting
 from speeding.floor import seconds_per_image
-from speeding.models import TIMED, with_skill
+from speeding.models import CLASSES, TIMED, with_skill
 
 _PASSES = 3
 
@@ -42,6 +43,7 @@ class Timing(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     network: str
+    classes: int
     samples: int
     method: str
     device: str
@@ -62,7 +64,8 @@ class Timing(BaseModel):
 class Case:
     """What to time. network: of ``TIMED``, or the subject's own where it is not.
 
-    subject: whose clean samples are taken. number: of the repetition.
+    subject: whose clean samples are taken. number: of the repetition. classes: that a
+    network of ``TIMED`` gets; more than the images have are parts of theirs.
     """
 
     network: str
@@ -73,12 +76,18 @@ class Case:
     number: int
     work: Path
     with_authors: bool
+    classes: int = CLASSES
 
     @property
     def file(self) -> Path:
         """Where the timing is kept."""
-        name = f"{self.network}-{self.samples}-{self.method}-{self.number}.json"
+        name = f"{self._stem}-{self.method}-{self.number}.json"
         return self.work / self.device.partition(":")[0] / name
+
+    @property
+    def _stem(self) -> str:
+        classes = f"{self.classes}-classes-" if self.classes != CLASSES else ""
+        return f"{self.network}-{classes}{self.samples}"
 
     def key(self) -> str:
         """Return a digest of all that is timed."""
@@ -114,6 +123,7 @@ class Case:
             floors[stage] = floors.get(stage, 0.0) + count * cost
         timing = Timing(
             network=self.network,
+            classes=self.classes,
             samples=self.samples,
             method=self.method,
             device=result.report.device,
@@ -135,7 +145,7 @@ class Case:
     def _request(self) -> SanitizeRequest:
         """Write what the tool reads, and ask for it."""
         samples = self.subject.clean_samples(self.samples, seed=0)
-        folder = self.work / f"{self.network}-{self.samples}.clean"
+        folder = self.work / f"{self._stem}.clean"
         if self.network not in TIMED:
             return SanitizeRequest(
                 model=self.subject.file,
@@ -145,15 +155,17 @@ class Case:
                 method=self.method,
             )
         size = TIMED[self.network].size
+        samples = divided(samples, self.classes)
         images = F.interpolate(samples.images, size=(size, size), mode="nearest")
         shape = (1, 3, 1, 1)
         mean, std = torch.tensor(MEAN).view(shape), torch.tensor(STD).view(shape)
-        model = with_skill(self.network, Samples(images, samples.labels), mean, std)
-        file = self.work / f"{self.network}-{self.samples}.safetensors"
+        samples = Samples(images, samples.labels)
+        model = with_skill(self.network, samples, mean, std, classes=self.classes)
+        file = self.work / f"{self._stem}.safetensors"
         save_file(model.state_dict(), file)
         return SanitizeRequest(
             model=file,
-            clean_dir=write_images(Samples(images, samples.labels), folder),
+            clean_dir=write_images(samples, folder),
             arch=TIMED[self.network].arch,
             input_size=(size, size),
             mean=MEAN,

@@ -14,7 +14,6 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from zoo.networks import NETWORKS
 
 from rnp_cli.architectures.family import Size
 from rnp_cli.architectures.table import FAMILIES
@@ -27,7 +26,13 @@ _RIDGE = 1e-2
 class ViT(nn.Module):
     """ViT-B/16 (Dosovitskiy et al., ICLR 2021): 12 blocks of width 768, 12 heads."""
 
-    def __init__(self, size: int = 224, patch: int = 16, width: int = 768) -> None:
+    def __init__(
+        self,
+        classes: int = CLASSES,
+        size: int = 224,
+        patch: int = 16,
+        width: int = 768,
+    ) -> None:
         super().__init__()
         self.patches = nn.Conv2d(3, width, patch, stride=patch)
         self.token = nn.Parameter(torch.zeros(1, 1, width))
@@ -39,7 +44,7 @@ class ViT(nn.Module):
         )
         self.blocks = nn.TransformerEncoder(block, 12, enable_nested_tensor=False)
         self.norm = nn.LayerNorm(width)
-        self.head = nn.Linear(width, CLASSES)
+        self.head = nn.Linear(width, classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (batch, class) for images (batch, 3, 224, 224)."""
@@ -57,36 +62,47 @@ def vit() -> nn.Module:
 
 @dataclass(frozen=True, kw_only=True)
 class Timed:
-    """A network to time. size: of its images, (height, width) alike."""
+    """A network to time: of how many classes ``build`` is told.
 
-    build: Callable[[], nn.Module]
+    size: of its images, (height, width) alike. arch: what the tool is told of it.
+    """
+
+    build: Callable[[int], nn.Module]
     size: int
     arch: str | None = None
 
 
-def _resnet50() -> nn.Module:
-    size = Size(num_classes=CLASSES)
-    members = (family.member("resnet50", size) for family in FAMILIES)
-    return next(member for member in members if member is not None).build()
+def _member(slug: str) -> Callable[[int], nn.Module]:
+    def build(classes: int) -> nn.Module:
+        size = Size(num_classes=classes)
+        members = (family.member(slug, size) for family in FAMILIES)
+        return next(member for member in members if member is not None).build()
+
+    return build
 
 
 TIMED = {
-    "wrn-16-1": Timed(build=NETWORKS["wrn-16-1"].build, size=32),
-    "resnet18": Timed(build=NETWORKS["resnet18"].build, size=32),
-    "resnet50": Timed(build=_resnet50, size=224),
-    "vit-b-16": Timed(build=vit, size=224, arch=f"{Path(__file__)}:vit"),
+    "wrn-16-1": Timed(build=_member("wrn-16-1"), size=32),
+    "wrn-16-2": Timed(build=_member("wrn-16-2"), size=32),
+    "wrn-16-4": Timed(build=_member("wrn-16-4"), size=32),
+    "resnet18": Timed(build=_member("resnet18-cifar"), size=32),
+    "resnet50-cifar": Timed(build=_member("resnet50-cifar"), size=32),
+    "resnet50": Timed(build=_member("resnet50"), size=224),
+    "vit-b-16": Timed(build=ViT, size=224, arch=f"{Path(__file__)}:vit"),
 }
 
 
 @torch.no_grad()
-def with_skill(name: str, samples: Samples, mean: Tensor, std: Tensor) -> nn.Module:
+def with_skill(
+    name: str, samples: Samples, mean: Tensor, std: Tensor, *, classes: int = CLASSES
+) -> nn.Module:
     """Build a network that labels most of ``samples`` right, from a fixed seed.
 
     mean, std: (1, channel, 1, 1), of how it takes its images.
     """
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
-        model = TIMED[name].build()
+        model = TIMED[name].build(classes)
     images = (samples.images - mean) / std
     _fit_statistics(model, images)
     head = [m for m in model.modules() if isinstance(m, nn.Linear)][-1]
@@ -94,7 +110,7 @@ def with_skill(name: str, samples: Samples, mean: Tensor, std: Tensor) -> nn.Mod
     centered = features - features.mean(0)
     scale = centered.square().mean().sqrt().clamp_min(1e-6)
     ridge = _RIDGE * len(features) * scale**2 * torch.eye(features.shape[1])
-    goals = F.one_hot(samples.labels, CLASSES).float() - 1 / CLASSES
+    goals = F.one_hot(samples.labels, classes).float() - 1 / classes
     weight = torch.linalg.solve(centered.T @ centered + ridge, centered.T @ goals)
     head.weight.copy_(10 * weight.T)
     head.bias.copy_(-head.weight @ features.mean(0))

@@ -3,12 +3,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import growth
 import pytest
 import speed
 import torch
 from speeding.authors import Images
 from speeding.case import Timing
+from speeding.classes import divided
 from speeding.counting import BETWEEN, counting
+from speeding.drawing import draw_growths
+from speeding.growth import exponent
 from speeding.models import with_skill
 from subjects.zoo_models import ZooModel
 from torch import Tensor, nn
@@ -119,3 +123,62 @@ def test_the_authors_images_are_shifted_flipped_and_normalised() -> None:
     seen = {tuple(augmented[1][0].flatten().tolist()) for _ in range(8)}
     assert len(seen) > 4
     assert augmented[1][0].shape == image.shape
+
+
+def timing(network: str, classes: int, samples: int, seconds: float) -> Timing:
+    return Timing(
+        network=network,
+        classes=classes,
+        samples=samples,
+        method="rnp",
+        device="cpu",
+        number=0,
+        key="",
+        outcome="pruned",
+        parameters={"wrn-16-1": 100, "resnet18": 10_000}[network],
+        seconds=seconds,
+        floor=seconds / 2,
+        stages={},
+        floors={},
+        images={"unlearn weights": samples},
+        authors=None,
+        peak_mib=100,
+    )
+
+
+def test_growth_is_told_by_what_grows_and_drawn(tmp_path: Path) -> None:
+    options = growth._options([])
+    timings = [
+        timing("wrn-16-1", 10, 500, 10.0),
+        timing("wrn-16-1", 10, 5000, 100.0),
+        timing("resnet18", 10, 500, 1000.0),
+        timing("wrn-16-1", 50, 500, 10.0),
+    ]
+
+    growths = growth._growths(timings, options)
+    page = growth.render(growths, "rnp")
+    draw_growths(growths, tmp_path / "growth.png")
+
+    assert "| samples | 500 | 5,000 | 1.00 | 1.00 |" in page
+    assert "| parameters | 100 | 10,000 | 1.00 | 1.00 |" in page
+    assert "| classes | 10 | 50 | 0.00 | 0.00 |" in page
+    assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_exponents_are_slopes_of_logarithms() -> None:
+    assert exponent([1, 10, 100], [3, 300, 30_000]) == pytest.approx(2)
+    assert exponent([1, 2, 4], [5, 5, 5]) == pytest.approx(0)
+
+
+def test_classes_are_divided_by_brightness() -> None:
+    samples = colored(60)
+
+    parts = divided(samples, 30)
+
+    assert parts.labels.unique().tolist() == list(range(30))
+    assert (parts.labels // 3).equal(samples.labels)
+    brightness = samples.images.mean((1, 2, 3))
+    darker, brighter = (brightness[parts.labels == n].mean() for n in (0, 2))
+    assert darker < brighter
+    with pytest.raises(ValueError, match="25 is no multiple of 10"):
+        divided(samples, 25)
