@@ -31,7 +31,7 @@ STAGE = "adversarial"
 class AdversarialConfig(BaseModel):
     """Knobs of the fit; defaults are the paper's unless said otherwise."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     steps: int = Field(100, ge=1)
     """The paper takes 2,000, from masks of one."""

@@ -33,7 +33,7 @@ STAGE = "distill"
 class DistillConfig(BaseModel):
     """Knobs of the distillation."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     epochs: int = Field(20, ge=1)
     learning_rate: float = Field(1e-3, gt=0)

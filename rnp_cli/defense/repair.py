@@ -47,7 +47,7 @@ _ITERATIONS = 20  # come within some percent of a spectral norm
 class RepairConfig(BaseModel):
     """Knobs of the repair."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     max_accuracy_drop: float = Field(0.05, ge=0, lt=1)
     """Clean accuracy on the holdout that pruning and repair may cost together. More is

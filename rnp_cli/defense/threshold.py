@@ -24,7 +24,7 @@ STAGE = "prune"
 class ThresholdConfig(BaseModel):
     """Knobs of the choice."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     max_accuracy_drop: float = Field(0.02, ge=0, lt=1)
     largest_mask: float = Field(0.9, gt=0, le=1)  # the authors' code goes this far

@@ -30,7 +30,7 @@ _EARLY = (0.5, 0.9)  # of the clean skill is left where mistakes tell a backdoor
 class UnlearnConfig(BaseModel):
     """Knobs of the ascent; defaults are the authors' code's unless said otherwise."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     learning_rate: float = Field(0.01, gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)

@@ -41,7 +41,7 @@ _LOWEST_WEIGHT, _HIGHEST_WEIGHT = 1e-3, 1e3  # of a size, beside the first weigh
 class InversionConfig(BaseModel):
     """Knobs of the inversion."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     steps: int = Field(140, ge=1)
     images_per_class: int = Field(16, ge=1)

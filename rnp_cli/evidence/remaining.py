@@ -30,7 +30,7 @@ from rnp_cli.evidence.triggers import Change, Family
 class ClosingConfig(BaseModel):
     """When a family of triggers is pursued, and how far."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     easier: float = Field(0.8, gt=0)
     """A family is pursued whose trigger for the suspected class is at most so large

@@ -42,7 +42,7 @@ _LEAST_FOUND = 2  # a trigger is small beside others, or not at all
 class VerdictConfig(BaseModel):
     """From which p-value evidence counts, and what is usual in clean models."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     weak: float = Field(0.05, gt=0, lt=1)
     strong: float = Field(0.001, gt=0, lt=1)
