@@ -23,10 +23,14 @@ _LAYOUTS = (
 
 @dataclass(frozen=True)
 class Listing:
-    """Image files in a fixed order, with labels as the folder writes them."""
+    """Image files in a fixed order, with labels as the folder writes them.
+
+    table: the file that has the labels, where they are not the names of folders.
+    """
 
     paths: tuple[Path, ...]
     labels: tuple[str, ...] | None
+    table: Path | None = None
 
     def class_names(self) -> tuple[str, ...]:
         """Return the distinct labels; numbers sort as numbers."""
@@ -113,7 +117,7 @@ def _from_table(folder: Path, table: Path) -> Listing:
         labels.append(row[1].strip())
     if not paths:
         raise InputRefused(f"{table} names no image of its folder.", hint=_LAYOUTS)
-    return Listing(tuple(paths), tuple(labels))
+    return Listing(tuple(paths), tuple(labels), table)
 
 
 def _rows(table: Path) -> list[list[str]]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from rnp_cli.data.classifier import Classifier, InputSpec
 from rnp_cli.data.decode import decode
+from rnp_cli.data.digest import digest_of_files
 from rnp_cli.data.listing import Listing, class_numbers, list_images
 from rnp_cli.data.search import find_input_spec
 from rnp_cli.data.shapes import Known, accepted_shapes
@@ -28,7 +29,8 @@ _PLAUSIBLE_ABOVE_CHANCE = 0.2
 class CleanSamples:
     """Clean samples, and the network made ready for them.
 
-    reading: which of the networks tried it is.
+    reading: which of the networks tried it is. sha256: of the files that were used,
+    as ``digest_of_files`` makes it, the table of their labels among them.
     """
 
     reading: int
@@ -38,6 +40,7 @@ class CleanSamples:
     num_classes: int
     class_names: tuple[str, ...]  # empty when the folder names none
     clean_accuracy: float
+    sha256: str
 
 
 def load_clean_samples(
@@ -86,8 +89,16 @@ def load_clean_samples(
     accuracy = (predicted == final).double().mean().item()
     _check(predicted, given, accuracy, num_classes, names)
     samples = Samples(images, final).to(device)
+    read = paths if given is None or not listing.table else [*paths, listing.table]
     return CleanSamples(
-        found.network, classifier, spec, samples, num_classes, names, accuracy
+        found.network,
+        classifier,
+        spec,
+        samples,
+        num_classes,
+        names,
+        accuracy,
+        digest_of_files(folder, read),
     )
 
 

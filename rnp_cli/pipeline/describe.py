@@ -63,6 +63,7 @@ def sample_info(
     """Say what the clean samples are and how they were used."""
     return schema.SampleInfo(
         count=len(clean.samples),
+        sha256=clean.sha256,
         fit=len(parts.fit),
         holdout=len(parts.holdout),
         num_classes=clean.num_classes,

@@ -52,6 +52,10 @@ class SampleInfo(Part):
     """The clean samples."""
 
     count: int
+    sha256: str | None = Field(
+        default=None,
+        description="of the sorted list that sha256sum makes of the files used",
+    )
     fit: int
     holdout: int
     num_classes: int

@@ -181,6 +181,37 @@ def test_a_model_that_calls_everything_one_class_cannot_label(
         load(folder, stuck, labels="from-model")
 
 
+def test_the_digest_is_of_the_files_that_were_used(
+    folder: Path, network: Shades
+) -> None:
+    few, other = (load(folder, network, limit=2 * CLASSES, seed=s) for s in (0, 1))
+    unused = folder / "0" / "zzz.txt"
+    unused.write_text("not an image")
+
+    assert load(folder, network).sha256 == load(folder, network).sha256
+    assert len({load(folder, network).sha256, few.sha256, other.sha256}) == 3
+
+
+def test_labels_of_a_table_are_digested_where_they_count(
+    tmp_path: Path, network: Shades
+) -> None:
+    names = [f"{label}.png" for label in range(CLASSES)]
+    for name, shade in zip(names, some_shades(CLASSES), strict=True):
+        write_flat(tmp_path / name, shade.item())
+    rows = [f"{name},{label}" for label, name in enumerate(names)]
+
+    def digests(table: str) -> list[str]:
+        (tmp_path / "labels.csv").write_text(table)
+        kinds = ("folder", "from-model")
+        return [load(tmp_path, network, labels=kind).sha256 for kind in kinds]
+
+    before = digests("\n".join(rows))
+    after = digests("\n".join([*rows[:-2], *rows[:-3:-1]]))
+
+    assert before[0] != after[0]
+    assert before[1] == after[1]
+
+
 @dataclass(frozen=True)
 class Unfit:
     """What is done to a good folder, and what the refusal says."""
