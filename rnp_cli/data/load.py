@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from rnp_cli.data.classifier import Classifier, InputSpec
 from rnp_cli.data.decode import decode
 from rnp_cli.data.digest import digest_of_files
-from rnp_cli.data.listing import Listing, class_numbers, list_images
+from rnp_cli.data.listing import Listing, class_numbers, list_images, shortened
 from rnp_cli.data.search import find_input_spec
 from rnp_cli.data.shapes import Known, accepted_shapes
 from rnp_cli.defense.samples import Samples
@@ -171,12 +171,15 @@ def _check(
         raise InputRefused(
             message,
             hint="The model seems to number the classes differently from the folder: "
-            f"{pairs}. Name the folders by these numbers.",
+            f"{pairs}. Name the folders, or the labels of labels.csv, by these "
+            "numbers.",
         )
+    taken = shortened(f"{name!r} as {i}" for i, name in enumerate(names) if name)
     raise InputRefused(
         message,
-        hint="Check that the samples are of the model's own classes, in its order; "
-        "or say what it expects with --input-size, --range, --mean and --std.",
+        hint="Check that the samples are of the model's own classes, in its order "
+        f"(taken were {taken}); or say what it expects with --input-size, --range, "
+        "--mean and --std.",
     )
 
 

@@ -165,6 +165,18 @@ def test_a_model_at_chance_is_refused(folder: Path) -> None:
     assert refusal.value.exit_code is ExitCode.REFUSED
 
 
+def test_a_refusal_says_which_class_each_name_was_taken_for(folder: Path) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, CLASSES, 4), nn.Flatten())
+    for label, name in enumerate(("ant", "bee", "cat", "dog", "emu", "fox")):
+        (folder / str(label)).rename(folder / name)
+
+    with pytest.raises(InputRefused) as refusal:
+        load(folder, network)
+
+    assert "'ant' as 0, 'bee' as 1" in refusal.value.hint
+
+
 def test_plausible_lies_between_chance_and_certainty() -> None:
     for num_classes in (2, 10, 1000):
         assert 1 / num_classes < plausible_accuracy(num_classes) < 1
