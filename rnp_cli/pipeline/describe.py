@@ -89,6 +89,18 @@ def input_info(clean: CleanSamples) -> schema.InputInfo:
     )
 
 
+def doubts(clean: CleanSamples) -> Iterator[str]:
+    """Say where the input that was given is clearly not the one that fits best."""
+    if clean.better is not None:
+        yield (
+            "Whether the images are fed as the network takes them: as --range, --mean "
+            f"and --std say, it is right on {clean.clean_accuracy:.1%} of them, and on "
+            f"{clean.better.accuracy:.1%} fed as {clean.better.convention}, which is "
+            "found where these options are left out. A network that is fed wrongly "
+            "can hide a backdoor."
+        )
+
+
 def unlearn_info(unlearned: Unlearned) -> schema.UnlearnInfo:
     """Say how the clean skill went."""
     return schema.UnlearnInfo(

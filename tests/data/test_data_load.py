@@ -10,8 +10,10 @@ import torch
 from tiny_nets import Shades, some_shades, write_flat, write_shades
 from torch import Tensor, nn
 
+from rnp_cli.data.better import BetterInput
 from rnp_cli.data.conventions import Convention
-from rnp_cli.data.load import CleanSamples, load_clean_samples, plausible_accuracy
+from rnp_cli.data.load import CleanSamples, load_clean_samples
+from rnp_cli.data.plausible import plausible_accuracy
 from rnp_cli.data.shapes import Known
 from rnp_cli.errors import ExitCode, InputRefused, UsageError
 
@@ -163,6 +165,29 @@ def test_a_model_at_chance_is_refused(folder: Path) -> None:
 
     assert "--mean" in refusal.value.hint
     assert refusal.value.exit_code is ExitCode.REFUSED
+
+
+@pytest.mark.parametrize(
+    ("scale", "doubted"), [(1.0, False), (1.02, False), (0.9, True)]
+)
+def test_what_fits_clearly_better_than_what_was_given_is_told(
+    folder: Path, network: Shades, scale: float, doubted: bool
+) -> None:
+    clean = load(folder, network, convention=Convention(name="given", scale=scale))
+
+    assert clean.spec.convention.scale == scale
+    assert (clean.clean_accuracy < 0.95) is doubted
+    told = BetterInput("[0, 1]", 1.0) if doubted else None
+    assert clean.better == told
+
+
+def test_a_refusal_names_what_fits_better(folder: Path, network: Shades) -> None:
+    given = Convention(name="given", scale=255.0)
+
+    with pytest.raises(InputRefused, match="as --range, --mean") as refusal:
+        load(folder, network, convention=given)
+
+    assert refusal.value.hint.startswith("Fed as [0, 1], it labels 100.0%")
 
 
 def test_a_refusal_says_which_class_each_name_was_taken_for(folder: Path) -> None:
