@@ -12,6 +12,7 @@ from typing import Any
 
 import typer
 
+from rnp_cli.cli.reads import is_read
 from rnp_cli.cli.settable import OWN, SHARED
 from rnp_cli.cli.settings import Layer, Settings, find_settings, unknown_key
 from rnp_cli.errors import UsageError
@@ -47,13 +48,20 @@ def settings_of(ctx: typer.Context) -> Settings:
 def sources(ctx: typer.Context) -> dict[str, str]:
     """Say where each option and knob comes from that has not its default.
 
-    Names the files on stderr, too: with what they set, or why they were left unread.
+    Of the knobs, only those that the command reads are named. Names the files on
+    stderr, too: with what they set, or why they were left unread.
     """
     from rnp_cli.report.plain import plain
 
     settings = settings_of(ctx)
-    found = dict(_of_knobs(reversed(settings.layers)))
+    found = {
+        knob: by
+        for knob, by in _of_knobs(reversed(settings.layers))
+        if is_read(knob, str(ctx.command.name), ctx.params)
+    }
     found |= _of_options(settings, ctx)
+    if "max-accuracy-drop" in found:  # the same in points, and stronger
+        found.pop("threshold.max_accuracy_drop", None)
     for layer in settings.layers:
         of_file = [name for name, by in found.items() if by == layer.file.name]
         if of_file:

@@ -53,7 +53,7 @@ def sanitize(
         typer.Option(
             "--compact",
             help="Leave pruned channels out of .onnx and .pt2 files where that changes "
-            "no answer: smaller and faster.",
+            "no answer: smaller and faster. For runs that write no .safetensors.",
         ),
     ] = False,
     force: Annotated[

@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from rnp_cli.report import words
-from rnp_cli.report.plain import plain
+from rnp_cli.report.plain import plain, without_commands
 from rnp_cli.report.sanitization import Report
 from rnp_cli.report.schema import as_json
 
@@ -36,7 +36,9 @@ def show(
         sys.stdout.write(write(report))
         return
     console = Console()
-    console.print(render(report))
+    with console.capture() as printed:
+        console.print(render(report))
+    sys.stdout.write(without_commands(printed.get()))
     tell_written(written)
 
 

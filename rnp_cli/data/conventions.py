@@ -11,7 +11,7 @@ class Convention(BaseModel):
     mean and std hold one value, or one per channel.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
     scale: float = Field(1.0, gt=0)

@@ -7,6 +7,7 @@ Three layouts: one sub-folder per class, images beside a ``labels.csv`` of
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from rnp_cli.errors import InputRefused, UsageError
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
 )
+_MOST_NAMES = 12
 _LAYOUTS = (
     "Give a folder with one sub-folder per class, or images and a labels.csv with "
     "file,label rows, or images alone together with --labels from-model."
@@ -23,10 +25,14 @@ _LAYOUTS = (
 
 @dataclass(frozen=True)
 class Listing:
-    """Image files in a fixed order, with labels as the folder writes them."""
+    """Image files in a fixed order, with labels as the folder writes them.
+
+    table: the file that has the labels, where they are not the names of folders.
+    """
 
     paths: tuple[Path, ...]
     labels: tuple[str, ...] | None
+    table: Path | None = None
 
     def class_names(self) -> tuple[str, ...]:
         """Return the distinct labels; numbers sort as numbers."""
@@ -68,7 +74,8 @@ def class_numbers(names: tuple[str, ...], num_classes: int) -> dict[str, int]:
     ``num_classes``; other names are taken in sorted order and must be as many as the
     model has classes. Raises InputRefused.
     """
-    if all(name.isascii() and name.isdigit() for name in names):
+    words = [name for name in names if not _is_number(name)]
+    if not words:
         numbers = {name: int(name) for name in names}
         counted_from_one = (
             max(numbers.values()) == num_classes and min(numbers.values()) > 0
@@ -77,19 +84,37 @@ def class_numbers(names: tuple[str, ...], num_classes: int) -> dict[str, int]:
         beyond = [n for n, number in numbers.items() if number - first >= num_classes]
         if beyond:
             raise InputRefused(
-                f"Class {beyond[0]!r} of the samples does not exist in the model, "
-                f"which has {num_classes} classes.",
-                hint="Remove the folder, or name the folders by the model's class "
-                "numbers, counted from 0.",
+                f"The samples have {shortened(map(repr, beyond))}, and the model has "
+                f"{num_classes} classes: 0 to {num_classes - 1}.",
+                hint="Remove what is none of the model's classes, or name it by the "
+                "number of its class in the model, counted from 0.",
             )
         return {name: number - first for name, number in numbers.items()}
     if len(names) != num_classes:
+        found = f"The samples have {len(names)} classes and the model has {num_classes}"
+        if len(words) < len(names):
+            raise InputRefused(
+                f"{found}; {shortened(map(repr, words))}: no number, as the others "
+                "are.",
+                hint="Remove what is none of the model's classes, or name it by the "
+                "number of its class in the model, counted from 0.",
+            )
         raise InputRefused(
-            f"The samples have {len(names)} classes and the model has {num_classes}.",
-            hint="Classes that are named by words must all be there, in the model's "
-            "order when sorted. Or name the folders by the model's class numbers.",
+            f"{found}. Those of the samples: {shortened(map(repr, words))}.",
+            hint="Classes that are named by words must all be there, and none beside "
+            f"them: sorted, they are taken as the model's classes 0 to "
+            f"{num_classes - 1}. Or name each by its class's number in the model, "
+            "counted from 0; then some may be missing.",
         )
     return {name: number for number, name in enumerate(names)}
+
+
+def shortened(texts: Iterable[str]) -> str:
+    """Put texts on one line, the first of them where they are many."""
+    every = list(texts)
+    hidden = len(every) - _MOST_NAMES
+    shown = ", ".join(every[:_MOST_NAMES])
+    return f"{shown} and {hidden} more" if hidden > 0 else shown
 
 
 def _images(folder: Path) -> list[Path]:
@@ -113,7 +138,7 @@ def _from_table(folder: Path, table: Path) -> Listing:
         labels.append(row[1].strip())
     if not paths:
         raise InputRefused(f"{table} names no image of its folder.", hint=_LAYOUTS)
-    return Listing(tuple(paths), tuple(labels))
+    return Listing(tuple(paths), tuple(labels), table)
 
 
 def _rows(table: Path) -> list[list[str]]:
@@ -133,5 +158,8 @@ def _by_name(path: Path) -> tuple[int, int, str]:
 
 
 def _natural(name: str) -> tuple[int, int, str]:
-    digits = name.isascii() and name.isdigit()
-    return (0, int(name), name) if digits else (1, 0, name)
+    return (0, int(name), name) if _is_number(name) else (1, 0, name)
+
+
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdigit()

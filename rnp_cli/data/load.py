@@ -11,9 +11,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from rnp_cli.data.better import BetterInput, better_input
 from rnp_cli.data.classifier import Classifier, InputSpec
 from rnp_cli.data.decode import decode
+from rnp_cli.data.digest import digest_of_files
 from rnp_cli.data.listing import Listing, class_numbers, list_images
+from rnp_cli.data.plausible import check_known
 from rnp_cli.data.search import find_input_spec
 from rnp_cli.data.shapes import Known, accepted_shapes
 from rnp_cli.defense.samples import Samples
@@ -21,14 +24,15 @@ from rnp_cli.defense.score import logits_of
 from rnp_cli.errors import InputRefused, UsageError
 
 LabelSource = Literal["folder", "from-model"]
-_PLAUSIBLE_ABOVE_CHANCE = 0.2
 
 
 @dataclass(frozen=True, eq=False)
 class CleanSamples:
     """Clean samples, and the network made ready for them.
 
-    reading: which of the networks tried it is.
+    reading: which of the networks tried it is. sha256: of the files that were used,
+    as ``digest_of_files`` makes it, the table of their labels among them. better: what
+    fits clearly better than the input convention that was given, if anything does.
     """
 
     reading: int
@@ -38,6 +42,8 @@ class CleanSamples:
     num_classes: int
     class_names: tuple[str, ...]  # empty when the folder names none
     clean_accuracy: float
+    sha256: str
+    better: BetterInput | None = None
 
 
 def load_clean_samples(
@@ -84,17 +90,25 @@ def load_clean_samples(
     predicted = logits.argmax(1)
     final = predicted if given is None else given
     accuracy = (predicted == final).double().mean().item()
-    _check(predicted, given, accuracy, num_classes, names)
+    better = None
+    if given is not None and known.convention is not None:
+        better = better_input(
+            networks, paths, given, shapes, accuracy, seed=seed, device=device
+        )
+    check_known(predicted, given, num_classes, names, known.convention, better)
     samples = Samples(images, final).to(device)
+    read = paths if given is None or not listing.table else [*paths, listing.table]
     return CleanSamples(
-        found.network, classifier, spec, samples, num_classes, names, accuracy
+        found.network,
+        classifier,
+        spec,
+        samples,
+        num_classes,
+        names,
+        accuracy,
+        digest_of_files(folder, read),
+        better,
     )
-
-
-def plausible_accuracy(num_classes: int) -> float:
-    """Return the least clean accuracy with which a model counts as one that works."""
-    chance = 1 / num_classes
-    return chance + _PLAUSIBLE_ABOVE_CHANCE * (1 - chance)
 
 
 def _numbers(
@@ -128,58 +142,3 @@ def _balanced(listing: Listing, limit: int, seed: int) -> list[int]:
         turns.append((seen[label], index))
         seen[label] += 1
     return sorted(index for _, index in sorted(turns)[:limit])
-
-
-def _check(
-    predicted: Tensor,
-    labels: Tensor | None,
-    accuracy: float,
-    num_classes: int,
-    names: tuple[str, ...],
-) -> None:
-    if labels is None:
-        if len(set(predicted.tolist())) < 2:
-            raise InputRefused(
-                "The model calls all samples one class, whatever they are fed as.",
-                hint="Its predictions cannot serve as labels: give labelled images.",
-            )
-        return
-    least = plausible_accuracy(num_classes)
-    if accuracy >= least:
-        return
-    message = (
-        f"The model labels only {accuracy:.1%} of the clean samples correctly under "
-        f"the best of the known input conventions; {least:.1%} is the least that "
-        "makes sense. A model at chance cannot be sanitized."
-    )
-    other = _other_order(predicted, labels, num_classes)
-    if other is not None:
-        pairs = ", ".join(
-            f"{names[true] or true} is class {model}" for true, model in other.items()
-        )
-        raise InputRefused(
-            message,
-            hint="The model seems to number the classes differently from the folder: "
-            f"{pairs}. Name the folders by these numbers.",
-        )
-    raise InputRefused(
-        message,
-        hint="Check that the samples are of the model's own classes, in its order; "
-        "or say what it expects with --input-size, --range, --mean and --std.",
-    )
-
-
-def _other_order(
-    predicted: Tensor, labels: Tensor, num_classes: int
-) -> dict[int, int] | None:
-    """Map true class to the model's class where the model merely numbers otherwise."""
-    mapping = {}
-    for true in sorted(set(labels.tolist())):
-        counts = torch.bincount(predicted[labels == true], minlength=num_classes)
-        mapping[true] = int(counts.argmax())
-    renamed = torch.tensor([mapping[true] for true in labels.tolist()])
-    share = (predicted == renamed).double().mean().item()
-    one_to_one = len(set(mapping.values())) == len(mapping)
-    return (
-        mapping if one_to_one and share >= 2 * plausible_accuracy(num_classes) else None
-    )

@@ -32,16 +32,17 @@ _FINALISTS = 4
 class Found:
     """The reading of the weights that knows the samples best, and its input.
 
-    network: an index into the readings tried.
+    network: an index into the readings tried. score: of all samples, clean accuracy or,
+    without labels, information; of a part of them where there was one candidate only.
     """
 
     network: int
     spec: InputSpec
+    score: float
 
 
 @dataclass(frozen=True)
 class _Scored(Found):
-    score: float
     tie_break: float
 
 

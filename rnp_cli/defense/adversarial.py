@@ -31,14 +31,17 @@ STAGE = "adversarial"
 class AdversarialConfig(BaseModel):
     """Knobs of the fit; defaults are the paper's unless said otherwise."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     steps: int = Field(100, ge=1)
-    """The paper takes 2,000, from masks of one."""
+    """Steps of the fit. The paper takes 2,000, from masks of one; these begin where
+    recovery left them."""
     push: float = Field(0.4, gt=0)
-    """The largest, as a share of the weight or bias."""
+    """How far an adversary may push each weight and bias, as a share of it, while the
+    masks are fitted to bear that."""
     natural: float = Field(0.2, ge=0, le=1)
-    """Weight of the loss without a push; the rest is that of the loss under it."""
+    """How much the loss without a push counts; the rest, up to 1, is that of the loss
+    under the push."""
     learning_rate: float = Field(0.2, gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
     batch_size: int = Field(128, ge=2)

@@ -33,17 +33,19 @@ STAGE = "distill"
 class DistillConfig(BaseModel):
     """Knobs of the distillation."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     epochs: int = Field(20, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
-    """Adam's at the start; it falls to a tenth until the end."""
+    """Learning rate of Adam at the start; it falls to a tenth until the end."""
     batch_size: int = Field(64, ge=2)  # paper, section 4
     attention: float = Field(8.0, ge=0)
-    """Weight of each stage's maps in the loss, by their squared distance. The paper's
-    are 0.5, 4 and 16: 500, 1,000 and 1,000, of the mean over the positions."""
+    """How much it counts that a stage's attention map is like the pruned model's, by
+    their squared distance. The paper's weights come to 0.5, 4 and 16: it writes 500,
+    1,000 and 1,000, of the mean over the positions."""
     stages: int = Field(3, ge=1)
-    """So many of the last ones are attended to."""
+    """From how many stages of the network attention maps are taken: so many of the
+    last ones."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,7 +27,7 @@ STAGE = "recover"
 class RecoverConfig(BaseModel):
     """Knobs of the recovery; defaults are the authors' code's."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     learning_rate: float = Field(0.2, gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)

@@ -47,29 +47,36 @@ _ITERATIONS = 20  # come within some percent of a spectral norm
 class RepairConfig(BaseModel):
     """Knobs of the repair."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     max_accuracy_drop: float = Field(0.05, ge=0, lt=1)
     """Clean accuracy on the holdout that pruning and repair may cost together. More is
     no repair; it counts when more than chance (95 %) separates the loss from it."""
     max_rounds: int = Field(8, ge=1)
-    """Each recovers triggers, and fits the weights against all found so far."""
+    """How many rounds at most; each recovers triggers anew, and fits the weights
+    against all that were found so far."""
     epochs: int = Field(10, ge=1)
-    """In each round."""
+    """Passes over the clean images in each round."""
     learning_rate: float = Field(1e-3, gt=0)
-    """Adam's at the start of a round; it falls to a tenth until the round ends."""
+    """Learning rate of Adam at the start of a round; it falls to a tenth until the
+    round ends."""
     largest_step: float = Field(0.04, gt=0)
-    """Of a matrix of weights, as a share of its spectral norm; lowers the rate."""
+    """The furthest that a step may move a matrix of weights, as a share of its spectral
+    norm; the learning rate of layers where that is more is lowered."""
     batch_size: int = Field(64, ge=2)
     distillation: float = Field(5.0, ge=0)
-    """Weight of the original's answers to clean samples in the loss."""
+    """How much it counts, beside the true labels, that the model answers clean images
+    as the original does. More keeps more of its accuracy."""
     temperature: float = Field(2.0, gt=0)
     newest: float = Field(0.5, ge=0, le=1)
-    """Share of stamps that are of the round's own triggers; the others are of all."""
+    """Share of the stamped images that carry a trigger found in this round; the others
+    carry one of all that were found so far."""
     shifted: float = Field(0.5, ge=0, le=1)
-    """Share of the stamps of patches that are laid on before the augmentation."""
+    """Share of patches that are laid on before images are shifted and flipped, and so
+    end up elsewhere: the model unlearns them in more than one place."""
     varied: float = Field(0.5, ge=0, le=1)
-    """Share of stamps that are much like a recovered trigger instead of the same."""
+    """Share of the stamped images whose trigger is changed a little at random, so that
+    the model unlearns more than the very one that was found."""
 
 
 class Trigger(Protocol):

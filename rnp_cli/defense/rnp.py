@@ -40,7 +40,7 @@ from rnp_cli.events import Listener, ignore
 class DefenseConfig(BaseModel):
     """The knobs of every stage."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     holdout_share: float = Field(0.3, gt=0, lt=1)
     unlearn: UnlearnConfig = UnlearnConfig()

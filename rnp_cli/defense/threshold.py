@@ -24,14 +24,16 @@ STAGE = "prune"
 class ThresholdConfig(BaseModel):
     """Knobs of the choice."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     max_accuracy_drop: float = Field(0.02, ge=0, lt=1)
     largest_mask: float = Field(0.9, gt=0, le=1)  # the authors' code goes this far
     patience: int = Field(8, ge=1)
-    """Candidates in a row that may break the budget before the search ends."""
+    """How many candidates in a row, each with more channels pruned, may break the
+    accuracy budget before the search ends."""
     success_left: float = Field(0.1, ge=0, le=1)
-    """Share of clean samples that recovered triggers may still turn."""
+    """Where pruning stops early: when recovered triggers turn no more than this share
+    of the clean images."""
 
 
 @dataclass(frozen=True)

@@ -30,19 +30,20 @@ _EARLY = (0.5, 0.9)  # of the clean skill is left where mistakes tell a backdoor
 class UnlearnConfig(BaseModel):
     """Knobs of the ascent; defaults are the authors' code's unless said otherwise."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     learning_rate: float = Field(0.01, gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(5e-4, ge=0)
     batch_size: int = Field(128, ge=2)
     floor_above_chance: float = Field(0.1, gt=0, lt=1)
-    """Clean skill that may be left: the floor is chance + this share of the rest,
-    0.19 for ten classes (the authors stop at 0.20)."""
+    """Where the ascent ends: at an accuracy of chance + this share of the rest, which
+    is 0.19 for ten classes (the authors stop at 0.20)."""
     max_epochs: int = Field(100, ge=1)
     max_backoffs: int = Field(12, ge=0)
     longest_drop: float = Field(0.5, gt=0, le=1)
-    """Share of the way to the floor that one epoch may take."""
+    """Share of the way down to that floor that one epoch may take; an epoch that goes
+    further is taken back, and tried at half the rate."""
     longest_early_drop: float = Field(0.12, gt=0, le=1)
     """The same on the first half of the way: where the mistakes go there is what tells
     a backdoor, so it is walked slowly."""

@@ -41,16 +41,19 @@ _LOWEST_WEIGHT, _HIGHEST_WEIGHT = 1e-3, 1e3  # of a size, beside the first weigh
 class InversionConfig(BaseModel):
     """Knobs of the inversion."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     steps: int = Field(140, ge=1)
     images_per_class: int = Field(16, ge=1)
     success: float = Field(0.95, gt=0, le=1)
-    """Share of images that a trigger must turn to count as found."""
+    """Share of the clean images of other classes that a trigger must turn to its class
+    to count as found."""
     free_attempts: int = Field(4, ge=1)
-    """At the trigger that leads to any other class; the smallest counts."""
+    """Attempts at the trigger that turns images to any other class, whichever; the
+    smallest counts."""
     pixels_at_once: int = Field(2**20, ge=1)
-    """Of all images in one step; more classes than that holds take turns."""
+    """Pixels of all images that one step holds; where the classes need more, they are
+    searched in turns. Less takes less memory."""
 
 
 def invert_triggers(

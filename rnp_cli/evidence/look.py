@@ -31,7 +31,7 @@ class EvidenceConfig(BaseModel):
     draw the most mistakes while the model unlearns.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     most_classes: int = Field(50, ge=2)
     inversion: InversionConfig = InversionConfig()

@@ -30,27 +30,31 @@ from rnp_cli.evidence.triggers import Change, Family
 class ClosingConfig(BaseModel):
     """When a family of triggers is pursued, and how far."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     easier: float = Field(0.8, gt=0)
-    """A family is pursued whose trigger for the suspected class is at most so large
-    beside the median of the other classes' triggers."""
+    """Which families of triggers (patterns, additions, warps) the repair pursues: those
+    whose trigger for the suspected class is at most so large beside the median of the
+    other classes' triggers."""
     harder: float = Field(2.0, gt=0)
-    """It is done with when that trigger is at least so large beside that median, or
-    half way from it to the largest there is."""
+    """When a family is done with: when that trigger has grown to so many times that
+    median, or half way from it to the largest there is."""
     attempts: int = Field(2, ge=1)
-    """At a trigger of each family, in each round: one alone may end far from it."""
+    """Attempts at a trigger of each family in each round: one alone may miss a small
+    one."""
     nearby: int = Field(3, ge=0)
     """More attempts at a patch in each round, around those that were found before."""
     last_nearby: int = Field(6, ge=0)
     """The same, before nothing counts as left. They need to turn fewer images: what is
     left of a patch may work on some images only."""
     partly: float = Field(0.5, gt=0, le=1)
-    """Share of images that is enough for them."""
+    """Share of images that these last attempts have to turn."""
     usual: float = Field(1.0, gt=0)
-    """How large it must be at least, beside that median, when the rounds are over."""
+    """How large the suspected class's trigger must be at least, beside that median, for
+    the result to count as safe when the rounds are over."""
     success_left: float = Field(0.2, ge=0, le=1)
-    """Share of clean samples that the first triggers may still turn at the end."""
+    """Share of clean images that the triggers found in the model as it came may still
+    turn for the result to count as safe."""
 
 
 class Remaining:

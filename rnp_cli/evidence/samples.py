@@ -46,7 +46,7 @@ Witness = Callable[[Tensor], tuple[Tensor, Tensor]]
 class SampleConfig(BaseModel):
     """How many models on the way down are asked, and how a class is described."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     stops: int = Field(8, ge=1)
     """The way down is divided into so many parts, with a model kept in each."""

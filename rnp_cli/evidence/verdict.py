@@ -42,17 +42,21 @@ _LEAST_FOUND = 2  # a trigger is small beside others, or not at all
 class VerdictConfig(BaseModel):
     """From which p-value evidence counts, and what is usual in clean models."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     weak: float = Field(0.05, gt=0, lt=1)
     strong: float = Field(0.001, gt=0, lt=1)
     usual_spread: float = Field(0.3, gt=0)
-    """Of the logarithm of triggers' sizes between the classes of clean models."""
+    """How much the sizes of triggers differ between the classes of clean models: the
+    standard deviation of their logarithms."""
     usual_classes: float = Field(3.0, gt=0)
-    """How many classes' worth of evidence the usual spread is."""
+    """How much that counts beside the spread that a model shows itself: as if it had
+    been seen in so many more classes."""
     usual_concentration: float = Field(5.0, gt=0)
-    """Of the shares of mistakes, over all classes: the largest of ten is .37 in the
-    mean of two unlearnings each of six clean models of the project's own zoo."""
+    """How evenly a clean model's mistakes go to all classes while it unlearns: the
+    total concentration of a Dirichlet distribution; more is more evenly. With ten
+    classes the largest share is .37, in the mean of two unlearnings each of six clean
+    models of the project's own zoo."""
 
 
 @dataclass(frozen=True)

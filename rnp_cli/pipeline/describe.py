@@ -63,6 +63,7 @@ def sample_info(
     """Say what the clean samples are and how they were used."""
     return schema.SampleInfo(
         count=len(clean.samples),
+        sha256=clean.sha256,
         fit=len(parts.fit),
         holdout=len(parts.holdout),
         num_classes=clean.num_classes,
@@ -86,6 +87,18 @@ def input_info(clean: CleanSamples) -> schema.InputInfo:
         std=spec.convention.std,
         output=spec.output,
     )
+
+
+def doubts(clean: CleanSamples) -> Iterator[str]:
+    """Say where the input that was given is clearly not the one that fits best."""
+    if clean.better is not None:
+        yield (
+            "Whether the images are fed as the network takes them: as --range, --mean "
+            f"and --std say, it is right on {clean.clean_accuracy:.1%} of them, and on "
+            f"{clean.better.accuracy:.1%} fed as {clean.better.convention}, which is "
+            "found where these options are left out. A network that is fed wrongly "
+            "can hide a backdoor."
+        )
 
 
 def unlearn_info(unlearned: Unlearned) -> schema.UnlearnInfo:

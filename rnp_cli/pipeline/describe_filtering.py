@@ -11,6 +11,7 @@ from rnp_cli.defense.channels import find_channel_layers
 from rnp_cli.device import describe
 from rnp_cli.pipeline.describe import (
     accuracy,
+    doubts,
     input_info,
     model_info,
     sample_info,
@@ -57,7 +58,7 @@ def filtering(
         sanitized=sanitized_info(request.sanitized, prepared.sibling, clean),
         unlearn=None if exposed is None else unlearn_info(exposed.unlearned),
         stops=0 if exposed is None else len(exposed.stops),
-        not_checked=tuple(_not_checked(request, rate, tally)),
+        not_checked=(*doubts(clean), *_not_checked(request, rate, tally)),
         settings={
             "unlearn": request.unlearn.model_dump(),
             "samples": request.samples.model_dump(),

@@ -22,6 +22,7 @@ from rnp_cli.evidence.look import Evidence
 from rnp_cli.evidence.recovered import estimated_success
 from rnp_cli.pipeline.describe import (
     accuracy,
+    doubts,
     input_info,
     label_info,
     model_info,
@@ -93,7 +94,10 @@ def make_report(
         repair=_repair(removal.mended),
         distillation=_distillation(removal.mended),
         outputs=(),
-        not_checked=tuple(_not_checked(request, opened, evidence, removal)),
+        not_checked=(
+            *doubts(clean),
+            *_not_checked(request, opened, evidence, removal),
+        ),
         settings={
             **request.defense.model_dump(),
             **request.evidence.model_dump(),

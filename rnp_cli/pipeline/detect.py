@@ -15,6 +15,7 @@ from rnp_cli.evidence.look import Evidence, EvidenceConfig, look
 from rnp_cli.pipeline.clock import Clock
 from rnp_cli.pipeline.describe import (
     accuracy,
+    doubts,
     input_info,
     label_info,
     model_info,
@@ -95,7 +96,10 @@ def _detection(
         unlearn=unlearn,
         unlearn_failure=failure,
         triggers=tuple(map(trigger_info, evidence.triggers)),
-        not_checked=tuple(_not_checked(request, clean.num_classes, evidence)),
+        not_checked=(
+            *doubts(clean),
+            *_not_checked(request, clean.num_classes, evidence),
+        ),
         settings={
             "unlearn": request.unlearn.model_dump(),
             **request.evidence.model_dump(),

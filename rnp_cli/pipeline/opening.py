@@ -143,8 +143,14 @@ def _declared_size(checkpoint: Checkpoint) -> tuple[int, int] | None:
 
 def _summary(clean: CleanSamples) -> str:
     height, width = clean.spec.size
+    better = clean.better
+    warning = (
+        ""
+        if better is None
+        else f" - fed as {better.convention} it would be {better.accuracy:.1%}"
+    )
     return (
         f"{len(clean.samples)} images of {clean.num_classes} classes, fed as "
         f"{clean.spec.channels}x{height}x{width} {clean.spec.convention.name}, "
-        f"clean accuracy {clean.clean_accuracy:.1%}"
+        f"clean accuracy {clean.clean_accuracy:.1%}{warning}"
     )

@@ -40,7 +40,8 @@ def check_outputs(request: SanitizeRequest) -> tuple[Path, ...]:
                 f"{output.name} cannot be compact: without some channels the weights "
                 "fit no network of that name, and safetensors holds no graph.",
                 hint="With --compact, name files with --output that end in .onnx or "
-                ".pt2, which do.",
+                ".pt2, which do. A run without it, and with the same seed, writes the "
+                "same model as .safetensors.",
             )
     outputs = (*request.outputs, report_path)
     places = [path.resolve() for path in outputs]

@@ -28,7 +28,7 @@ class ModelRequest(BaseModel):
     options come from, for the report alone.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     model: Path
     clean_dir: Path

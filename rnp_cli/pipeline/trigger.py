@@ -28,6 +28,7 @@ from rnp_cli.export.folder import check_folder, write_folder
 from rnp_cli.pipeline.clock import Clock
 from rnp_cli.pipeline.describe import (
     accuracy,
+    doubts,
     input_info,
     model_info,
     sample_info,
@@ -195,7 +196,7 @@ def _report(
         accuracy=accuracy(clean.classifier, clean.samples),
         unlearn=None if unlearned is None else unlearn_info(unlearned),
         triggers=tuple(_measured(request, opened, parts, recovered)),
-        not_checked=tuple(_not_checked(request)),
+        not_checked=(*doubts(clean), *_not_checked(request)),
         settings={
             "unlearn": request.unlearn.model_dump(),
             **request.evidence.model_dump(),

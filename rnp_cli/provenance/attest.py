@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 from rnp_cli.provenance.statement import (
@@ -38,13 +38,7 @@ def predicate(report: Report, options: Options) -> Predicate:
             internal_parameters=InternalParameters(
                 device=report.device, settings=report.settings
             ),
-            resolved_dependencies=(
-                Dependency(
-                    name=report.model.file,
-                    digest=DigestSet(sha256=report.model.sha256),
-                    annotations={"format": report.model.format},
-                ),
-            ),
+            resolved_dependencies=tuple(_dependencies(report)),
         ),
         run_details=RunDetails(
             builder=Builder(
@@ -62,6 +56,20 @@ def statement(said: Predicate, files: Mapping[str, str]) -> Statement:
         for name, sha256 in files.items()
     )
     return Statement(subject=subjects, predicate=said)
+
+
+def _dependencies(report: Report) -> Iterator[Dependency]:
+    yield Dependency(
+        name=report.model.file,
+        digest=DigestSet(sha256=report.model.sha256),
+        annotations={"format": report.model.format},
+    )
+    if report.samples.sha256 is not None:
+        yield Dependency(
+            name="clean samples",
+            digest=DigestSet(sha256=report.samples.sha256),
+            annotations={"format": "list of sha256sum, sorted"},
+        )
 
 
 def _times(run: RunInfo) -> BuildMetadata:

@@ -56,7 +56,10 @@ class Subject(_Part):
 
 
 class Dependency(_Part):
-    """The checkpoint. Of a folder, the digest is that of the list of its files."""
+    """The checkpoint, or the clean samples.
+
+    Of a folder, the digest is that of the list of its files.
+    """
 
     name: str
     digest: DigestSet
@@ -82,7 +85,7 @@ class Options(_Part):
 
 
 class ExternalParameters(Options):
-    """What the user asked for; the clean samples are known by their number alone."""
+    """What the user asked for."""
 
     model: str
     labels: str
@@ -103,7 +106,8 @@ class BuildDefinition(_Part):
     build_type: Literal["pkg:generic/rnp-cli#sanitize/v1"] = BUILD_TYPE
     external_parameters: ExternalParameters
     internal_parameters: InternalParameters
-    resolved_dependencies: tuple[Dependency]
+    resolved_dependencies: tuple[Dependency, ...] = Field(min_length=1, max_length=2)
+    """The checkpoint, and the clean samples, which decide the result as well."""
 
 
 class Builder(_Part):

@@ -19,6 +19,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 466.0, 22.0, 192.0
 _ROW = 66.0  # a layer's height in the map of channels
 _MOST_DOTS = 60  # a line of more points is drawn without dots
 _LONGEST_NAME = 22
+_HALO = {"paint-order": "stroke"}  # an attribute: validators of CSS do not know it
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def bars(caption: Caption, sizes: Sequence[Bar], write: Callable[[float], str]) 
         if bar.is_suspected:
             spots = ((-6, -14), (6, -14), (0, -5))
             joined = " ".join(f"{middle + x:.1f},{height + y:.1f}" for x, y in spots)
-            _add(svg, "polygon", points=joined, kind="mark")
+            _add(svg, "polygon", points=joined, kind="mark").attrib |= _HALO
         is_free = all(bar.is_suspected or abs(n - s) >= every for s in suspects)
         if bar.is_suspected or (n % every == 0 and is_free):
             label = "strong" if bar.is_suspected else ""
@@ -179,7 +180,10 @@ def _add(parent: Element, tag: str, *, kind: str, **values: float | str) -> Elem
 
 
 def _text(svg: Element, x: float, y: float, text: str, kind: str) -> None:
-    _add(svg, "text", x=x, y=y, kind=kind).text = text
+    added = _add(svg, "text", x=x, y=y, kind=kind)
+    added.text = text
+    if "strong" in kind:
+        added.attrib |= _HALO
 
 
 def _line(svg: Element, kind: str, x1: float, y1: float, x2: float, y2: float) -> None:

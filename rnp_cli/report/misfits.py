@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ _MOST_CHARACTERS = 60
 _WANTED: Mapping[str, str] = {
     "int_type": "a whole number",
     "float_type": "a number",
+    "finite_number": "a finite number",
     "bool_type": "true or false",
     "string_type": "a text",
     "date_type": "a day such as 2027-01-31",
@@ -71,6 +73,8 @@ def _but(given: object) -> str:
     """Name what is there instead, where it is short."""
     if given is not None and not isinstance(given, str | int | float):
         return ""
+    if isinstance(given, float) and not math.isfinite(given):
+        return f", not {given}"  # as TOML writes it
     return f", not {_cut(json.dumps(given))}"
 
 

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from rnp_cli.report import words
 from rnp_cli.report.acceptance import Breach, RuleName
-from rnp_cli.report.plain import plain
+from rnp_cli.report.plain import in_json, plain
 from rnp_cli.report.policy import is_failed
 from rnp_cli.report.sanitization import Report
 
@@ -89,7 +89,7 @@ def sarif(report: Report, uri: str | None = None) -> str:
         "invocations": [{"executionSuccessful": True, "exitCode": exit_code}],
     }
     content = {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
-    return json.dumps(content, indent=2) + "\n"
+    return in_json(json.dumps(content, indent=2)) + "\n"
 
 
 def _results(report: Report) -> Iterator[dict[str, Any]]:

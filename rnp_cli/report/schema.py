@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rnp_cli.report.plain import in_json
+
 
 class Part(BaseModel):
     """A part of a report: frozen, and without fields that nobody declared."""
@@ -16,7 +18,7 @@ class Part(BaseModel):
 
 def as_json(report: BaseModel) -> str:
     """Write a whole report."""
-    return report.model_dump_json(indent=2) + "\n"
+    return in_json(report.model_dump_json(indent=2)) + "\n"
 
 
 class ModelInfo(Part):
@@ -52,6 +54,10 @@ class SampleInfo(Part):
     """The clean samples."""
 
     count: int
+    sha256: str | None = Field(
+        default=None,
+        description="of the sorted list that sha256sum makes of the files used",
+    )
     fit: int
     holdout: int
     num_classes: int

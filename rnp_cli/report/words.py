@@ -233,19 +233,14 @@ def _compaction(compaction: CompactionInfo) -> str:
     )
 
 
-def outputs(report: Report) -> list[Fact]:
+def outputs(report: Report) -> list[str]:
     """List the files that the model was written to, and what is in them."""
-    if not report.outputs:
-        return [("Output", "no model was written")]
     return [
-        (
-            "Output",
-            f"{output.file}, {output.format}"
-            + (f" opset {output.opset}" if output.opset is not None else "")
-            + f", SHA-256 of its tensors {output.tensors_sha256}",
-        )
+        f"{output.file}, {output.format}"
+        + (f" opset {output.opset}" if output.opset is not None else "")
+        + f", SHA-256 of its tensors {output.tensors_sha256}"
         for output in report.outputs
-    ]
+    ] or ["no model was written"]
 
 
 def tried_row(trigger: TriedTrigger) -> tuple[str, str, str, str]:

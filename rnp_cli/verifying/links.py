@@ -103,7 +103,7 @@ def _of_statement(files: Files, report: Report | None) -> Iterator[Link]:
 
 
 def _dependency(said: Statement) -> str:
-    (checkpoint,) = said.predicate.build_definition.resolved_dependencies
+    checkpoint, *_ = said.predicate.build_definition.resolved_dependencies
     return checkpoint.digest.sha256
 
 

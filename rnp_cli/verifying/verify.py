@@ -55,8 +55,8 @@ def _not_checked(files: Files) -> Iterator[str]:
         "sign key STATEMENT --private_key KEY --signature STATEMENT.sig"
     )
     yield (
-        "The input checkpoint and the clean images: they are not here; the files say "
-        "the same of the checkpoint, and name the images by their number alone."
+        "The input checkpoint and the clean samples: they are not here; only what the "
+        "files say of them was compared."
     )
     yield "Whether the run that the report tells of took place, and what is in it."
     others = [o.file for o in outputs(files) if o.file != recorded_name(files)]

@@ -173,3 +173,16 @@ def test_files_are_named_with_what_they_set(
     }
     told = capsys.readouterr().err
     assert told == "Settings from rnp.toml: recover.epochs, seed.\n"
+
+
+def test_what_an_option_overrules_is_not_named(parse: Any, tmp_path: Path) -> None:
+    (tmp_path / "rnp.toml").write_text(
+        "[threshold]\nmax_accuracy_drop = 0.1\npatience = 3\n"
+    )
+
+    found = sources(parse("sanitize", "--max-accuracy-drop", "3"))
+
+    assert found == {
+        "threshold.patience": "rnp.toml",
+        "max-accuracy-drop": "command line",
+    }

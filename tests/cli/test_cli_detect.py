@@ -93,3 +93,18 @@ def test_what_came_with_the_model_does_not_set_it_up(
     assert run.code == 1
     assert "rnp.toml was not read: it lies beside the model" in run.err
     assert "Settings from" not in run.err
+
+
+def test_a_range_that_fits_badly_is_doubted(
+    rnp: Any, digits: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "rnp.toml").write_text("[inversion]\nsteps = 1\n")
+
+    run = rnp(
+        *("detect", digits.model, "--clean-dir", digits.clean, "--range=-1,1"),
+        *("--device", "cpu", "--format", "json"),
+    )
+
+    assert "fed as [0, 1] it would be 98.3%" in run.err
+    doubt = json.loads(run.out)["not_checked"][0]
+    assert "on 98.3% fed as [0, 1]" in doubt

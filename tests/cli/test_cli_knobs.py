@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from rnp_cli.cli.knobs import read_knobs
 from rnp_cli.cli.settable import TABLES
-from rnp_cli.cli.settings import Layer
+from rnp_cli.cli.settings import Layer, find_settings
 from rnp_cli.defense.rnp import DefenseConfig
 from rnp_cli.errors import UsageError
 from rnp_cli.evidence.look import EvidenceConfig
@@ -66,6 +67,36 @@ def test_a_bad_knob_is_named_with_its_file(knobs: dict[str, Any], said: str) -> 
         read_knobs((layer(), layer("weak.toml", **knobs)))
 
     assert error.value.message.startswith("weak.toml")
+
+
+def float_knobs() -> list[tuple[str, ...]]:
+    """Name each float that a file can set: (table, knob), or (knob,) at the top."""
+    found: list[tuple[str, ...]] = []
+    for config in (DefenseConfig, EvidenceConfig):
+        for name, field in config.model_fields.items():
+            if isinstance(field.default, BaseModel):
+                inner = type(field.default).model_fields.items()
+                found += [(name, knob) for knob, f in inner if f.annotation is float]
+            elif field.annotation is float:
+                found.append((name,))
+    return found
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan"])
+@pytest.mark.parametrize("knob", float_knobs(), ids=".".join)
+def test_a_number_without_end_is_no_knob(
+    tmp_path: Path, knob: tuple[str, ...], value: str
+) -> None:
+    table = f"[{knob[0]}]\n" if len(knob) > 1 else ""
+    file = tmp_path / "team.toml"
+    file.write_text(f"{table}{knob[-1]} = {value}\n")
+    layers = find_settings(file, tmp_path / "models" / "model.pt").layers
+
+    with pytest.raises(UsageError) as error:
+        read_knobs(layers)
+
+    must = f"{'.'.join(knob)} must be a finite number, not {value}."
+    assert error.value.message == f"{file}: {must}"
 
 
 def test_a_budget_in_two_units_is_refused() -> None:

@@ -136,14 +136,42 @@ def test_names_become_the_models_classes(
 @pytest.mark.parametrize(
     ("names", "num_classes", "message"),
     [
-        (("0", "1", "12"), 10, "'12'"),
-        (("0", "1", "2"), 2, "'2'"),  # counted from 0, one too many
-        (("cat", "dog"), 3, "2 classes and the model has 3"),
-        (("cat", "dog", "emu"), 2, "3 classes and the model has 2"),
+        (
+            ("0", "1", "12"),
+            10,
+            "The samples have '12', and the model has 10 classes: 0 to 9.",
+        ),
+        (
+            ("0", "1", "2"),  # counted from 0, one too many
+            2,
+            "The samples have '2', and the model has 2 classes: 0 to 1.",
+        ),
+        (
+            ("cat", "dog"),
+            3,
+            "The samples have 2 classes and the model has 3. Those of the samples: "
+            "'cat', 'dog'.",
+        ),
+        (
+            ("0", "1", "notes"),
+            2,
+            "The samples have 3 classes and the model has 2; 'notes': no number, as "
+            "the others are.",
+        ),
+        (
+            tuple(f"n{i}" for i in range(10, 30)),
+            2,
+            "The samples have 20 classes and the model has 2. Those of the samples: "
+            + ", ".join(f"'n{i}'" for i in range(10, 22))
+            + " and 8 more.",
+        ),
     ],
 )
 def test_a_class_that_the_model_lacks_is_refused(
     names: tuple[str, ...], num_classes: int, message: str
 ) -> None:
-    with pytest.raises(InputRefused, match=message):
+    with pytest.raises(InputRefused) as refusal:
         class_numbers(names, num_classes)
+
+    assert refusal.value.message == message
+    assert "number" in refusal.value.hint

@@ -10,8 +10,10 @@ import torch
 from tiny_nets import Shades, some_shades, write_flat, write_shades
 from torch import Tensor, nn
 
+from rnp_cli.data.better import BetterInput
 from rnp_cli.data.conventions import Convention
-from rnp_cli.data.load import CleanSamples, load_clean_samples, plausible_accuracy
+from rnp_cli.data.load import CleanSamples, load_clean_samples
+from rnp_cli.data.plausible import plausible_accuracy
 from rnp_cli.data.shapes import Known
 from rnp_cli.errors import ExitCode, InputRefused, UsageError
 
@@ -165,6 +167,41 @@ def test_a_model_at_chance_is_refused(folder: Path) -> None:
     assert refusal.value.exit_code is ExitCode.REFUSED
 
 
+@pytest.mark.parametrize(
+    ("scale", "doubted"), [(1.0, False), (1.02, False), (0.9, True)]
+)
+def test_what_fits_clearly_better_than_what_was_given_is_told(
+    folder: Path, network: Shades, scale: float, doubted: bool
+) -> None:
+    clean = load(folder, network, convention=Convention(name="given", scale=scale))
+
+    assert clean.spec.convention.scale == scale
+    assert (clean.clean_accuracy < 0.95) is doubted
+    told = BetterInput("[0, 1]", 1.0) if doubted else None
+    assert clean.better == told
+
+
+def test_a_refusal_names_what_fits_better(folder: Path, network: Shades) -> None:
+    given = Convention(name="given", scale=255.0)
+
+    with pytest.raises(InputRefused, match="as --range, --mean") as refusal:
+        load(folder, network, convention=given)
+
+    assert refusal.value.hint.startswith("Fed as [0, 1], it labels 100.0%")
+
+
+def test_a_refusal_says_which_class_each_name_was_taken_for(folder: Path) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, CLASSES, 4), nn.Flatten())
+    for label, name in enumerate(("ant", "bee", "cat", "dog", "emu", "fox")):
+        (folder / str(label)).rename(folder / name)
+
+    with pytest.raises(InputRefused) as refusal:
+        load(folder, network)
+
+    assert "'ant' as 0, 'bee' as 1" in refusal.value.hint
+
+
 def test_plausible_lies_between_chance_and_certainty() -> None:
     for num_classes in (2, 10, 1000):
         assert 1 / num_classes < plausible_accuracy(num_classes) < 1
@@ -179,6 +216,37 @@ def test_a_model_that_calls_everything_one_class_cannot_label(
 
     with pytest.raises(InputRefused, match="one class"):
         load(folder, stuck, labels="from-model")
+
+
+def test_the_digest_is_of_the_files_that_were_used(
+    folder: Path, network: Shades
+) -> None:
+    few, other = (load(folder, network, limit=2 * CLASSES, seed=s) for s in (0, 1))
+    unused = folder / "0" / "zzz.txt"
+    unused.write_text("not an image")
+
+    assert load(folder, network).sha256 == load(folder, network).sha256
+    assert len({load(folder, network).sha256, few.sha256, other.sha256}) == 3
+
+
+def test_labels_of_a_table_are_digested_where_they_count(
+    tmp_path: Path, network: Shades
+) -> None:
+    names = [f"{label}.png" for label in range(CLASSES)]
+    for name, shade in zip(names, some_shades(CLASSES), strict=True):
+        write_flat(tmp_path / name, shade.item())
+    rows = [f"{name},{label}" for label, name in enumerate(names)]
+
+    def digests(table: str) -> list[str]:
+        (tmp_path / "labels.csv").write_text(table)
+        kinds = ("folder", "from-model")
+        return [load(tmp_path, network, labels=kind).sha256 for kind in kinds]
+
+    before = digests("\n".join(rows))
+    after = digests("\n".join([*rows[:-2], *rows[:-3:-1]]))
+
+    assert before[0] != after[0]
+    assert before[1] == after[1]
 
 
 @dataclass(frozen=True)

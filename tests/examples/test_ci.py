@@ -52,7 +52,7 @@ def test_a_job_leaves_model_reports_and_summary(
     assert ended.returncode == code, ended.stderr
     assert (tmp_path / "sanitized.safetensors").exists()
     reports = tmp_path / "rnp-reports"
-    assert (reports / "report.html").read_text().startswith("<!doctype html>")
+    assert (reports / "report.html").read_text().startswith("<!DOCTYPE html>")
     [run] = json.loads((reports / "report.sarif").read_text())["runs"]
     assert [result["ruleId"] for result in run["results"]] == ["RNP001"]
     assert run["artifacts"][0]["location"] == {"uri": digits.model.as_uri()}

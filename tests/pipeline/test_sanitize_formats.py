@@ -279,7 +279,9 @@ def test_a_network_that_no_graph_holds_is_told_before_the_work(
     ("outputs", "compact", "message"),
     [
         (["a.onnx", "a.onnx"], False, "Two outputs are one file"),
+        (["a.safetensors"], True, r"a\.safetensors cannot be compact"),
         (["a.onnx", "b.safetensors"], True, r"b\.safetensors cannot be compact"),
+        (["a.safetensors", "b.pt2"], True, r"a\.safetensors cannot be compact"),
         (["a.safetensors", "a.pt"], False, r"a\.pt does not end in"),
     ],
 )

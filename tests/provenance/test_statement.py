@@ -45,10 +45,29 @@ def test_it_is_an_in_toto_statement_of_slsa_provenance(released: Any) -> None:
 def test_the_checkpoint_is_what_it_depends_on(released: Any, digits: Any) -> None:
     content = json.loads(released.statement.read_text())
 
-    [checkpoint] = content["predicate"]["buildDefinition"]["resolvedDependencies"]
+    checkpoint, _ = content["predicate"]["buildDefinition"]["resolvedDependencies"]
     assert checkpoint["name"] == digits.model.name
     digest = hashlib.sha256(digits.model.read_bytes()).hexdigest()
     assert checkpoint["digest"] == {"sha256": digest}
+
+
+def test_the_clean_samples_are_what_it_depends_on_too(
+    sanitized: Any, released: Any
+) -> None:
+    content = json.loads(released.statement.read_text())
+
+    _, samples = content["predicate"]["buildDefinition"]["resolvedDependencies"]
+    assert samples["digest"] == {"sha256": sanitized.result.report.samples.sha256}
+
+
+def test_a_report_from_before_they_were_digested_has_a_statement(
+    report: Report,
+) -> None:
+    older = report.samples.model_copy(update={"sha256": None})
+
+    said = made(report.model_copy(update={"samples": older})).predicate
+
+    assert len(said.build_definition.resolved_dependencies) == 1
 
 
 def test_of_a_run_only_the_times_are_left_out_of_its_digest(report: Report) -> None:

@@ -370,3 +370,31 @@ def test_a_trigger_is_shown_by_itself_and_on_samples(make_report: Any) -> None:
 def test_a_picture_is_nothing_but_a_png(text: str) -> None:
     with pytest.raises(ValidationError):
         TriggerPictures(on_gray=text, extent=dot(0), samples=())
+
+
+def test_a_list_has_each_name_once_also_where_files_are_many(make_report: Any) -> None:
+    report = make_report()
+    assert len(report.outputs) > 1
+
+    page = html(report)
+
+    for pairs in re.findall(r"<dl.*?</dl>", page, re.DOTALL):
+        names = re.findall(r"<dt>(.*?)</dt>", pairs)
+        assert len(set(names)) == len(names)
+    for output in report.outputs:
+        assert f"<dd>{output.file}, {output.format}" in page
+
+
+def test_what_scrolls_can_be_reached_and_has_a_name(make_report: Any) -> None:
+    page = Page(html(make_report()))
+
+    scrolling = [
+        (tag, attributes)
+        for tag, attributes in page.elements
+        if attributes.get("class") == "scroll"
+    ]
+    assert scrolling
+    for tag, attributes in scrolling:
+        assert tag == "section"
+        assert attributes["aria-label"]
+        assert attributes["tabindex"] == "0"
