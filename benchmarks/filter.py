@@ -16,6 +16,7 @@ model stay the same.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -37,9 +38,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = read_options(
         arguments, description=__doc__, work=Path("build/filter"), methods=()
     )
+    results: list[Sorted] = []
+    for result in run_all(find_sortings(options), jobs=options.jobs):
+        results.append(result)
+        print(_line(result), flush=True)
+    data = results_file(options, "filter")
+    options.results.mkdir(parents=True, exist_ok=True)
+    write_results(data, results)
+    page = render(f"Triggered images, on the models of {group_of(options)}", results)
+    data.with_suffix(".md").write_text(page)
+    print(page)
+
+
+def find_sortings(options: argparse.Namespace) -> list[Sorting]:
+    """List all combinations that are asked for."""
     work = options.work.resolve() / group_of(options)
     defended = options.work.resolve().with_name("defense") / group_of(options)
-    sortings = [
+    return [
         Sorting(
             subject=run.subject,
             sorter=sorter,
@@ -53,16 +68,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for run in find_runs(options, find_subjects(options), ["rnp"])
         for sorter in get_args(Sorter)
     ]
-    results: list[Sorted] = []
-    for result in run_all(sortings, jobs=options.jobs):
-        results.append(result)
-        print(_line(result), flush=True)
-    data = results_file(options, "filter")
-    options.results.mkdir(parents=True, exist_ok=True)
-    write_results(data, results)
-    page = render(f"Triggered images, on the models of {group_of(options)}", results)
-    data.with_suffix(".md").write_text(page)
-    print(page)
 
 
 def _line(result: Sorted) -> str:

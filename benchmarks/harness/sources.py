@@ -8,8 +8,8 @@ from pathlib import Path
 BENCHMARKS = Path(__file__).resolve().parents[1]
 TOOL = BENCHMARKS.parent / "rnp_cli"
 _HOME = {"baselines": BENCHMARKS}
-# Rooms of the tool that show, write down or check what others decided.
-_AFTERWARDS = ("cli", "export", "provenance", "report", "scanning", "verifying")
+# Rooms of the tool that show, attest or check what others decided.
+_AFTERWARDS = ("cli", "provenance", "report", "scanning", "verifying")
 
 
 def tool_sources() -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import sys
 import time
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ class Timing(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     network: str
-    classes: int
+    classes: int = CLASSES
     samples: int
     method: str
     device: str
@@ -124,7 +125,7 @@ class Case:
         timing = Timing(
             network=self.network,
             classes=self.classes,
-            samples=self.samples,
+            samples=result.report.samples.count,
             method=self.method,
             device=result.report.device,
             number=self.number,
@@ -146,10 +147,13 @@ class Case:
         """Write what the tool reads, and ask for it."""
         samples = self.subject.clean_samples(self.samples, seed=0)
         folder = self.work / f"{self._stem}.clean"
+        shutil.rmtree(folder, ignore_errors=True)  # other images, of another draw
+        most = max(2, self.samples)
         if self.network not in TIMED:
             return SanitizeRequest(
                 model=self.subject.file,
                 clean_dir=write_images(samples, folder),
+                max_samples=most,
                 arch=self.subject.arch,
                 device=self.device,
                 method=self.method,
@@ -166,6 +170,7 @@ class Case:
         return SanitizeRequest(
             model=file,
             clean_dir=write_images(samples, folder),
+            max_samples=most,
             arch=TIMED[self.network].arch,
             input_size=(size, size),
             mean=MEAN,

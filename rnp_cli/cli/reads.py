@@ -8,11 +8,12 @@ from typing import Any
 _TRIGGERS = frozenset({"holdout_share", "most_classes", "inversion"})
 _LOOKING = _TRIGGERS | {"unlearn", "verdict"}
 _SIZES = frozenset({"verdict.usual_spread", "verdict.usual_classes"})
-_PRUNING = _LOOKING | {"recover", "threshold"}
+_BUDGET = {"max_accuracy_drop", "largest_mask", "patience"}  # success_left not
+_PRUNING = _LOOKING | {"recover", *(f"threshold.{knob}" for knob in _BUDGET)}
 _CLOSING = _PRUNING | {"closing"}
 _METHODS: Mapping[str, frozenset[str]] = {
     "rnp": _PRUNING,
-    "rnp+repair": _CLOSING | {"repair"},
+    "rnp+repair": _CLOSING | {"repair", "threshold"},
     "anp": _CLOSING | {"adversarial", "repair.max_accuracy_drop"},
     "nad": _CLOSING | {"distill", "repair.max_accuracy_drop"},
 }

@@ -193,6 +193,7 @@ def _conclude(
     from rnp_cli.cli.show import show, tell_policy
     from rnp_cli.provenance.names import companion_places
     from rnp_cli.report.formats import formats_with
+    from rnp_cli.report.plain import plain
     from rnp_cli.report.policy import is_failed
     from rnp_cli.report.terminal import render
 
@@ -203,7 +204,8 @@ def _conclude(
     if result.state_dict is None and place is not None:
         for old in (*request.outputs, *companion_places(place)):
             if old.exists():
-                typer.echo(f"{old} is of an earlier run, not of this.", err=True)
+                name = plain(str(old))
+                typer.echo(f"Of an earlier run, not of this: {name}", err=True)
     if for_ci:
         ci.tell(report)
     else:

@@ -13,9 +13,11 @@ from rnp_cli.errors import InputRefused
 def digest_of_files(folder: Path, paths: Iterable[Path]) -> str:
     """Digest the list that ``sha256sum`` makes of files within ``folder``, sorted.
 
-    It is what ``sha256sum */* | LC_ALL=C sort | sha256sum`` gives there: contents and
-    names decide, and with them the classes of class folders. Each file is read as a
-    stream. Raises InputRefused for one that cannot be read.
+    It is what ``sha256sum */* | LC_ALL=C sort | sha256sum`` gives there, if nothing
+    else lies there: contents and names decide, and with them the classes of class
+    folders. Each file is read as a stream, anew: it is not what was decoded where
+    somebody changes the folder meanwhile. Raises InputRefused for one that cannot be
+    read.
     """
     lines = sorted(_line(path, folder) for path in paths)
     return hashlib.sha256(b"".join(lines)).hexdigest()

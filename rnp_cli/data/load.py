@@ -93,7 +93,7 @@ def load_clean_samples(
     better = None
     if given is not None and known.convention is not None:
         better = better_input(
-            networks, paths, given, shapes, accuracy, seed=seed, device=device
+            networks, paths, given, shapes, predicted, seed=seed, device=device
         )
     check_known(predicted, given, num_classes, names, known.convention, better)
     samples = Samples(images, final).to(device)

@@ -211,6 +211,11 @@ class Report(Part):
         )
 
     def digest(self) -> str:
-        """SHA-256 over everything but ``run``, as canonical JSON."""
+        """SHA-256 over everything but ``run``, as canonical JSON.
+
+        A report from before the clean images were digested keeps the one that it had.
+        """
         content = self.model_dump(mode="json", exclude={"run"})
+        if self.samples.sha256 is None:
+            del content["samples"]["sha256"]
         return canonical_sha256(content)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from baselines.strip import entropies
-from filter import main, render
+from defense import read_options
+from filter import find_sortings, main, render
 from harness.processes import run_all
 from harness.result import Result, Shares, write
 from harness.run import Run
@@ -133,6 +134,21 @@ def test_the_sanitized_file_is_that_of_a_kept_run(
 
     assert refused.outcome.endswith("Nothing to ask: not-safe.")
     assert "holds the model's own weights" in taken.outcome
+
+
+def test_kept_runs_are_those_of_the_folder_beside_the_work_folder(
+    zoo: list[ZooModel], tmp_path: Path
+) -> None:
+    options = read_options(["--profile", "digits", "--work", str(tmp_path / "filter")])
+
+    sortings = find_sortings(options)
+
+    assert {s.sorter for s in sortings} == {"rnp", "rnp-sanitized", "strip"}
+    for sorting in sortings:
+        assert sorting.work == tmp_path / "filter/digits"
+        assert sorting.defended is not None
+        assert sorting.defended.subject == sorting.subject
+        assert sorting.defended.work == tmp_path / "defense/digits"
 
 
 def test_what_a_sorting_is_not_made_of_is_no_option(

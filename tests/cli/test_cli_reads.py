@@ -24,6 +24,7 @@ momentum = 0.9
 epochs = 3
 [threshold]
 patience = 3
+success_left = 0.2
 [repair]
 max_accuracy_drop = 0.5
 epochs = 1
@@ -120,6 +121,9 @@ def section(name: str) -> list[str]:
         ("distill.epochs", "sanitize", {"method": "nad"}, True),
         ("distill.epochs", "sanitize", {"method": "rnp+repair"}, False),
         ("closing.nearby", "sanitize", {"method": "rnp"}, False),
+        ("threshold.success_left", "sanitize", {"method": "rnp"}, False),
+        ("threshold.patience", "sanitize", {"method": "rnp"}, True),
+        ("threshold.success_left", "sanitize", {"method": "rnp+repair"}, True),
     ],
 )
 def test_what_a_run_was_asked_decides(

@@ -10,10 +10,12 @@ import torch
 from tiny_nets import Shades, some_shades, write_flat, write_shades
 from torch import Tensor, nn
 
+from rnp_cli.data import better
 from rnp_cli.data.better import BetterInput
 from rnp_cli.data.conventions import Convention
 from rnp_cli.data.load import CleanSamples, load_clean_samples
 from rnp_cli.data.plausible import plausible_accuracy
+from rnp_cli.data.search import Found
 from rnp_cli.data.shapes import Known
 from rnp_cli.errors import ExitCode, InputRefused, UsageError
 
@@ -179,6 +181,27 @@ def test_what_fits_clearly_better_than_what_was_given_is_told(
     assert (clean.clean_accuracy < 0.95) is doubted
     told = BetterInput("[0, 1]", 1.0) if doubted else None
     assert clean.better == told
+
+
+@pytest.mark.parametrize(("wrong", "told"), [(0, False), (2, False), (3, True)])
+def test_one_or_two_of_few_samples_are_not_clearly_better(
+    folder: Path,
+    network: Shades,
+    monkeypatch: pytest.MonkeyPatch,
+    wrong: int,
+    told: bool,
+) -> None:
+    spec = load(folder, network).spec
+    all_right = Found(network=0, spec=spec, score=1.0)
+    monkeypatch.setattr(better, "find_input_spec", lambda *_, **__: all_right)
+    labels = torch.zeros(20, dtype=torch.int64)
+    predicted = (torch.arange(20) < wrong).long()
+
+    found = better.better_input(
+        [network], [folder] * 20, labels, [], predicted, seed=0, device=labels.device
+    )
+
+    assert (found is not None) is told
 
 
 def test_a_refusal_names_what_fits_better(folder: Path, network: Shades) -> None:

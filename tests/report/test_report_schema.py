@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from rnp_cli.report.canonical import canonical_sha256
 from rnp_cli.report.sanitization import Report
 from rnp_cli.report.schema import Accuracy, RunInfo
 
@@ -65,6 +66,16 @@ def test_the_digest_ignores_the_run(make_report: Any) -> None:
     later = RunInfo(started="2026-01-01T00:00:00+00:00", seconds=9.0, stages={})
 
     assert make_report(run=later).digest() == make_report().digest()
+
+
+def test_a_report_without_digest_of_its_samples_keeps_its_own(make_report: Any) -> None:
+    content = make_report().model_dump(mode="json")
+    del content["samples"]["sha256"]  # as it was written before there was one
+
+    report = Report.model_validate(content)
+
+    del content["run"]
+    assert report.digest() == canonical_sha256(content)
 
 
 def test_the_digest_sees_a_change_of_anything_else(make_report: Any) -> None:
