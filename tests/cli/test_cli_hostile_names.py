@@ -40,6 +40,7 @@ class Wrapped(nn.Module):
         return getattr(self, LAYER)(images)
 """
 QUICK = "[inversion]\nsteps = 1\n[recover]\nepochs = 2\n"
+FUTILE = "[inversion]\nsteps = 1\n[recover]\nepochs = 1\nlearning_rate = 1e-9\n"
 
 
 @pytest.fixture(scope="module")
@@ -171,5 +172,22 @@ def test_a_refusal_lets_no_name_act(
 
     assert run.code == 3
     assert "9 classes" in run.err
+    assert acting(run.out + run.err) == set()
+    assert obeyed(run.out + run.err) == []
+
+
+def test_no_name_of_an_older_output_acts(rnp: Any, digits: Any, tmp_path: Path) -> None:
+    (tmp_path / "futile.toml").write_text(FUTILE + "[threshold]\nlargest_mask = 1e-6\n")
+    old = tmp_path / f"{NAME}.safetensors"
+    old.write_bytes(b"")
+
+    run = rnp(
+        *("sanitize", digits.model, "--clean-dir", digits.clean, "--method", "rnp"),
+        *("--config", "futile.toml", "--device", "cpu", "--force"),
+        *("-o", old.name),
+    )
+
+    assert run.code == 1
+    assert "Of an earlier run, not of this: ::error::a" in run.err
     assert acting(run.out + run.err) == set()
     assert obeyed(run.out + run.err) == []
