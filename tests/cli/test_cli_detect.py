@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,6 @@ def test_a_range_that_fits_badly_is_doubted(
         *("--device", "cpu", "--format", "json"),
     )
 
-    assert "fed as [0, 1] it would be 98.3%" in run.err
+    assert re.search(r"fed as \[0, 1\] it would be 9[5-9]\.\d%", run.err)
     doubt = json.loads(run.out)["not_checked"][0]
-    assert "on 98.3% fed as [0, 1]" in doubt
+    assert re.search(r"on 9[5-9]\.\d% fed as \[0, 1\]", doubt)
