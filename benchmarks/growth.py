@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import get_args
 
 from defense import RESULTS
+from harness.plotting import needing_matplotlib
 from harness.processes import run_all
 from harness.result import write_results
 from speeding.case import Case, Timing
@@ -37,14 +38,8 @@ USUAL = 500  # samples, where something else grows
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Time what was not timed yet, then write the table, its data and the picture."""
-    try:
+    with needing_matplotlib():
         from speeding.drawing import draw_growths
-    except ModuleNotFoundError as error:
-        if not (error.name or "").startswith("matplotlib"):
-            raise
-        raise SystemExit(
-            "The picture needs matplotlib: pip install 'rnp-cli[benchmarks]'"
-        ) from error
     options = _options(arguments)
     cases = _cases(options)
     timings: list[Timing] = []

@@ -17,19 +17,14 @@ from collections.abc import Sequence
 
 from defense import find_runs, find_subjects, read_options, results_file
 from harness.path import measured_path
+from harness.plotting import needing_matplotlib
 from harness.result import read_results
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Draw both pictures of the first seed and the largest count of samples."""
-    try:
+    with needing_matplotlib():
         from harness.drawing import draw_outcomes, draw_paths
-    except ModuleNotFoundError as error:
-        if not (error.name or "").startswith("matplotlib"):
-            raise
-        raise SystemExit(
-            "Pictures need matplotlib: pip install 'rnp-cli[benchmarks]'"
-        ) from error
     options = read_options(arguments, description=__doc__)
     data = results_file(options)
     if not data.exists():

@@ -36,11 +36,7 @@ def detection(report: Report, **changes: Any) -> Detection:
     free = TriggerInfo(
         target=None, family="overlay", norm=1024.0, success=0.0, found=False
     )
-    parts = {
-        "tool_version": report.tool_version,
-        "torch_version": report.torch_version,
-        "device": report.device,
-        "seed": report.seed,
+    parts = _how_made(report) | {
         "verdict": VerdictInfo(
             level="strong",
             kind="all-to-one",
@@ -83,11 +79,7 @@ def recovered(target: int | None, norm: float, **changes: Any) -> RecoveredInfo:
 
 def triggers(report: Report, **changes: Any) -> TriggerReport:
     """What a small run recovered; ``changes`` replace whole parts of it."""
-    parts = {
-        "tool_version": report.tool_version,
-        "torch_version": report.torch_version,
-        "device": report.device,
-        "seed": report.seed,
+    parts = _how_made(report) | {
         "inverted_on": "original",
         "family": "overlay",
         "model": report.model,
@@ -117,11 +109,7 @@ def triggers(report: Report, **changes: Any) -> TriggerReport:
 
 def filtering(report: Report, **changes: Any) -> Filtering:
     """A filtering of a small folder; ``changes`` replace whole parts of it."""
-    parts = {
-        "tool_version": report.tool_version,
-        "torch_version": report.torch_version,
-        "device": report.device,
-        "seed": report.seed,
+    parts = _how_made(report) | {
         "suspects": "data/inbox",
         "rate": RateInfo(requested=0.01, used=0.01, holdout=250),
         "counts": CountInfo(
@@ -147,3 +135,13 @@ def filtering(report: Report, **changes: Any) -> Filtering:
         "run": report.run,
     }
     return Filtering.model_validate(parts | changes)
+
+
+def _how_made(report: Report) -> dict[str, Any]:
+    """Return what all reports of runs on one machine have alike."""
+    return {
+        "tool_version": report.tool_version,
+        "torch_version": report.torch_version,
+        "device": report.device,
+        "seed": report.seed,
+    }
