@@ -23,6 +23,7 @@ for name in RNP_MODEL RNP_CLEAN_DIR; do
 done
 output=${RNP_OUTPUT:-sanitized.safetensors}
 reports=${RNP_REPORTS:-rnp-reports}
+mkdir -p -- "$(dirname -- "$output")"
 options=(--clean-dir "$RNP_CLEAN_DIR" --output "$output" --force --ci)
 while IFS= read -r rule; do
   [ -z "$rule" ] || options+=(--fail-on "$rule")

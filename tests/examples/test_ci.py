@@ -47,10 +47,11 @@ def test_a_job_leaves_model_reports_and_summary(
         RNP_MODEL=str(digits.model),
         RNP_CLEAN_DIR=str(digits.clean),
         RNP_FAIL_ON=fail_on,
+        RNP_OUTPUT="new/model.safetensors",
     )
 
     assert ended.returncode == code, ended.stderr
-    assert (tmp_path / "sanitized.safetensors").exists()
+    assert (tmp_path / "new" / "model.safetensors").exists()
     reports = tmp_path / "rnp-reports"
     assert (reports / "report.html").read_text().startswith("<!DOCTYPE html>")
     [run] = json.loads((reports / "report.sarif").read_text())["runs"]
