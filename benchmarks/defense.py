@@ -90,8 +90,17 @@ def find_subjects(options: argparse.Namespace) -> list[Subject]:
         )
     chosen = [subject for subject in found if options.only in subject.name]
     if not chosen:
-        raise SystemExit("There is no such model; benchmarks/train_zoo.py trains them.")
+        raise SystemExit(_none_found(options))
     return chosen
+
+
+def _none_found(options: argparse.Namespace) -> str:
+    if options.checkpoints is not None:
+        return "There is no such model among those checkpoints."
+    training = ["python benchmarks/train_zoo.py", "--profile", options.profile]
+    if options.images is not None:
+        training += ["--images", str(options.images)]
+    return f"There is no such model. This trains them: {' '.join(training)}"
 
 
 def group_of(options: argparse.Namespace) -> str:

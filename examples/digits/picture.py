@@ -1,9 +1,9 @@
-"""Draw ``run.svg`` and ``report.png``: what ``rnp sanitize`` says of this model.
+"""Draw ``run.svg`` and ``report*.png``: what ``rnp sanitize`` says of this model.
 
     python examples/digits/picture.py
 
 The command is really run, in a temporary folder; Rich draws what it printed, and
-Chromium, where it is installed, the top of its report as a page.
+Chromium, where it is installed, the top of its report as a page, light and dark.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from rich.text import Text
 HERE = Path(__file__).resolve().parent
 COLUMNS = 96
 PAGE = "1100,1620"  # pixels
+SCHEMES = {"report-dark.png": 0, "report.png": 1}  # as Chromium numbers them
 
 
 def main() -> None:
@@ -54,17 +55,19 @@ def _draw_page(folder: Path) -> None:
         return
     page = ["inspect", "model.report.json", "-o", "page.html"]
     subprocess.run([sys.executable, "-m", "rnp_cli", *page], cwd=folder, check=True)
-    subprocess.run(
-        [
-            browser,
-            *("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
-            f"--screenshot={HERE / 'report.png'}",
-            f"--window-size={PAGE}",
-            (folder / "page.html").as_uri(),
-        ],
-        stderr=subprocess.DEVNULL,
-        check=True,
-    )
+    for name, scheme in SCHEMES.items():
+        subprocess.run(
+            [
+                browser,
+                *("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
+                f"--blink-settings=preferredColorScheme={scheme}",
+                f"--screenshot={HERE / name}",
+                f"--window-size={PAGE}",
+                (folder / "page.html").as_uri(),
+            ],
+            stderr=subprocess.DEVNULL,
+            check=True,
+        )
 
 
 if __name__ == "__main__":

@@ -161,6 +161,13 @@ def test_pictures_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
         pictures.main(["--profile", "digits"])
 
 
+def test_where_no_model_is_found_the_command_that_trains_them_is_named(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(SystemExit, match=r"train_zoo\.py --profile digits$"):
+        main(["--profile", "digits", "--only", "no such", "--work", str(tmp_path)])
+
+
 def refusing(_model: nn.Module, _samples: Samples, *, seed: int) -> nn.Module:
     raise DefenseFailed(f"It cannot be done with seed {seed}.")
 
