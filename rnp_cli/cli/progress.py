@@ -21,6 +21,7 @@ WORDS = {
     "read": "Read the checkpoint",
     "read-sibling": "Read the sanitized file",
     "samples": "Load clean samples",
+    "memory": "Fit the batches into the memory",
     "unlearn": "Unlearn the clean skill",
     "invert": "Recover triggers",
     "recover": "Recover channel masks",

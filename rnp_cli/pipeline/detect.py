@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from pydantic import Field
 
@@ -25,6 +27,7 @@ from rnp_cli.pipeline.describe import (
     unlearned_info,
     verdict_info,
 )
+from rnp_cli.pipeline.memory import within_cpu_memory, within_gpu_memory
 from rnp_cli.pipeline.opening import OpenedModel, read_model, with_samples
 from rnp_cli.pipeline.request import ModelRequest
 from rnp_cli.report.detection import Detection
@@ -48,6 +51,10 @@ def detect(request: DetectRequest, *, listen: Listener = ignore) -> Detection:
     Raises an RnpError with its exit code for bad input, and DefenseFailed when neither
     witness has anything to say. Nothing is written.
     """
+    return within_gpu_memory(partial(_detect, listen=listen), request, listen)
+
+
+def _detect(request: DetectRequest, listen: Listener) -> Detection:
     clock = Clock(listen)
     read = read_model(request, clock)
     with reproducible():
@@ -56,6 +63,7 @@ def detect(request: DetectRequest, *, listen: Listener = ignore) -> Detection:
         with suitable_threads(clean.classifier, clean.samples.images[:1]):
             parts = opened.split(request.holdout_share, seed=request.seed)
             model = opened.working()
+            request = within_cpu_memory(request, model, clean.samples.images[:1], clock)
             augmentation = bearable_augmentation(model, parts.fit, seed=request.seed)
             evidence = look(
                 model,

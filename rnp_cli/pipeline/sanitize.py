@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ from rnp_cli.pipeline.clock import Clock
 from rnp_cli.pipeline.describe_sanitizing import make_report
 from rnp_cli.pipeline.escalate import Escalation, Removal
 from rnp_cli.pipeline.exporting import prepare, rehearse
+from rnp_cli.pipeline.memory import within_cpu_memory, within_gpu_memory
 from rnp_cli.pipeline.opening import OpenedModel, read_model, with_samples
 from rnp_cli.pipeline.outputs import check_formats, check_outputs, write
 from rnp_cli.pipeline.request import SanitizeRequest
@@ -47,6 +49,10 @@ def sanitize(request: SanitizeRequest, *, listen: Listener = ignore) -> Sanitize
     Raises an RnpError with its exit code for bad input, and when the defense cannot
     do its work. The checkpoint file is only read.
     """
+    return within_gpu_memory(partial(_sanitize, listen=listen), request, listen)
+
+
+def _sanitize(request: SanitizeRequest, listen: Listener) -> SanitizeResult:
     clock = Clock(listen)
     outputs = check_outputs(request)
     read = read_model(request, clock)
@@ -57,6 +63,7 @@ def sanitize(request: SanitizeRequest, *, listen: Listener = ignore) -> Sanitize
         with suitable_threads(clean.classifier, clean.samples.images[:1]):
             rehearse(request, opened, clock)
             model = opened.working()
+            request = within_cpu_memory(request, model, clean.samples.images[:1], clock)
             parts = opened.split(request.defense.holdout_share, seed=request.seed)
             augmentation = bearable_augmentation(model, parts.fit, seed=request.seed)
             evidence = look(

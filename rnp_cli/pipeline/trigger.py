@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -35,6 +36,7 @@ from rnp_cli.pipeline.describe import (
     sanitized_info,
     unlearn_info,
 )
+from rnp_cli.pipeline.memory import within_cpu_memory, within_gpu_memory
 from rnp_cli.pipeline.opening import (
     OpenedModel,
     Sibling,
@@ -93,6 +95,11 @@ def recover_triggers(
 
     Raises an RnpError with its exit code for bad input.
     """
+    run = partial(_recover_triggers, listen=listen)
+    return within_gpu_memory(run, request, listen)
+
+
+def _recover_triggers(request: TriggerRequest, listen: Listener) -> TriggerReport:
     clock = Clock(listen)
     if request.output is not None:
         check_folder(request.output, own=OWN, force=request.force)
@@ -103,7 +110,9 @@ def recover_triggers(
         targets = _targets(request, clean.num_classes)
         with suitable_threads(clean.classifier, clean.samples.images[:1]):
             parts = opened.split(request.holdout_share, seed=request.seed)
-            recovered = _recover(opened, parts, targets, request, clock)
+            model = opened.working()
+            request = within_cpu_memory(request, model, clean.samples.images[:1], clock)
+            recovered = _recover(opened, model, parts, targets, request, clock)
             report = _report(request, opened, parts, recovered, clock)
             if request.output is not None:
                 files = pictures(recovered.triggers, clean, parts.holdout)
@@ -130,6 +139,7 @@ def _targets(request: TriggerRequest, num_classes: int) -> Sequence[int | None]:
 
 def _recover(
     opened: OpenedModel,
+    model: nn.Module,
     parts: SplitSamples,
     targets: Sequence[int | None],
     request: TriggerRequest,
@@ -138,7 +148,7 @@ def _recover(
     sibling = None
     if request.sanitized is not None:
         sibling = read_sibling(request.sanitized, opened, listen)
-    model, augmentation, unlearned = opened.working(), Augmentation(), None
+    augmentation, unlearned = Augmentation(), None
     if request.on == "unlearned":
         augmentation = bearable_augmentation(model, parts.fit, seed=request.seed)
         unlearned = _unlearn(model, parts, augmentation, request, listen)
