@@ -21,7 +21,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
@@ -155,6 +154,9 @@ class _Search:
         self._model = model
         self._samples = samples
         self._targets = targets
+        goals = [[-1 if target is None else target] for target in targets]
+        self._goals = torch.tensor(goals, device=device)  # (row, 1)
+        self._is_free = self._goals < 0  # of a class: any that is not the true one
         self._config = config
         self._generator = generator
         everything = torch.arange(len(samples))
@@ -186,11 +188,11 @@ class _Search:
         loss, turned = self._judge(logits, labels)
         self._optimizer.zero_grad()
         (loss + self._weight * norm).sum().backward()
-        with torch.no_grad():
+        with torch.no_grad():  # and without waiting for the device
             self._success.lerp_(turned, 0.2)
             works = self._success >= self._config.success
             better = works & (norm < self._norm)
-            self._norm[better] = norm[better]
+            self._norm = torch.where(better, norm, self._norm)
             self._candidates.keep(better)
             weight = torch.where(works, self._weight * 1.1, self._weight / 1.15)
             self._weight = weight.clamp(
@@ -216,18 +218,13 @@ class _Search:
 
     def _judge(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return loss (row,) and the share of images turned (row,)."""
-        predicted = logits.argmax(2)
-        losses, turned = [], []
-        for row, target in enumerate(self._targets):
-            if target is None:
-                true = logits[row].softmax(1).gather(1, labels[row][:, None])
-                losses.append(-torch.log(1 - true + 1e-4).mean())
-                turned.append((predicted[row] != labels[row]).float().mean())
-            else:
-                goal = torch.full_like(labels[row], target)
-                losses.append(F.cross_entropy(logits[row], goal))
-                turned.append((predicted[row] == target).float().mean())
-        return torch.stack(losses), torch.stack(turned)
+        says = logits.log_softmax(2)
+        goals = torch.where(self._is_free, labels, self._goals)
+        of_goal = says.gather(2, goals[:, :, None])[:, :, 0]
+        away = -torch.log(1 - of_goal.exp() + 1e-4)
+        loss = torch.where(self._is_free, away, -of_goal).mean(1)
+        reached = logits.argmax(2) == goals
+        return loss, (reached != self._is_free).float().mean(1)
 
     def _trigger(self, row: int, holdout: Samples) -> RecoveredTrigger:
         norm = float(self._norm[row])

@@ -123,11 +123,14 @@ class Remaining:
             self._search_last(model)
 
     def _search(self, model: nn.Module) -> Iterator[RecoveredTrigger]:
-        """Look anywhere, and near what was found before."""
-        for trigger in self.first:
-            anywhere: list[Change | None] = [None] * self._config.attempts
-            yield from self._invert(model, anywhere, self._latest, trigger.family)
-        yield from self._invert(model, self._near(self._config.nearby), self._latest)
+        """Look anywhere, and near what was found before; a family in one batch."""
+        starts: dict[Family, list[Change | None]] = {
+            trigger.family: [None] * self._config.attempts for trigger in self.first
+        }
+        for place in self._near(self._config.nearby):
+            starts.setdefault(place.family, []).append(place)
+        for family, near in starts.items():
+            yield from self._invert(model, near, self._latest, family)
 
     def _search_last(self, model: nn.Module) -> Sequence[RecoveredTrigger]:
         """Look once more near what was found before, for what works partly."""
@@ -136,7 +139,7 @@ class Remaining:
         self._partial = tuple(t for t in found if t.found)
         return self._partial
 
-    def _near(self, attempts: int) -> list[Change | None]:
+    def _near(self, attempts: int) -> list[Change]:
         """Take the first place and the latest in turns; none where there is none."""
         places = [*self._places[:1], *self._places[:0:-1]]
         return [t.change for t in islice(cycle(places), attempts)]

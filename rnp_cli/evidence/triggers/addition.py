@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from rnp_cli.evidence.triggers.base import Family, near_zero
+from rnp_cli.evidence.triggers.base import Family, near_zero, where_rows
 
 _LEAST = 1e-8  # below every visible change; no division by zero
 
@@ -67,7 +67,7 @@ class Additions:
         start = near_zero((rows, *shape), 0.01, generator)
         self._change = start.to(device).requires_grad_(True)
         self.parameters = (self._change,)
-        self._kept = torch.zeros(rows, *shape)
+        self._kept = torch.zeros_like(self._change)
 
     def keep_near(self, row: int, extent: Tensor, generator: torch.Generator) -> None:
         """Refuse: what covers the whole image has no surroundings."""
@@ -83,8 +83,8 @@ class Additions:
 
     def keep(self, rows: Tensor) -> None:
         """Remember these rows."""
-        self._kept[rows.cpu()] = self._change.detach()[rows].cpu()
+        self._kept = where_rows(rows, self._change, self._kept)
 
     def kept(self, row: int) -> Addition:
         """Return the row as remembered."""
-        return Addition(self._kept[row])
+        return Addition(self._kept[row].cpu())

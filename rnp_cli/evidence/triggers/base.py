@@ -88,3 +88,13 @@ def near_zero(
 ) -> Tensor:
     """Draw where a search starts; on the CPU, so that devices agree."""
     return spread * torch.randn(shape, generator=generator)
+
+
+@torch.no_grad()
+def where_rows(rows: Tensor, new: Tensor, old: Tensor) -> Tensor:
+    """Return ``new`` in the rows that are True, and ``old`` in the others.
+
+    Unlike an assignment to chosen rows it need not know how many there are, which a GPU
+    would have to be waited for.
+    """
+    return torch.where(rows.view(-1, *[1] * (new.ndim - 1)), new, old)

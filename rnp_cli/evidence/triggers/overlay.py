@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rnp_cli.evidence.triggers.base import Family, near_zero
+from rnp_cli.evidence.triggers.base import Family, near_zero, where_rows
 
 _FIRST_MASK = math.log(0.25)  # a logit: a fifth, over the whole image
 _AROUND = 2  # pixels beyond the mask that a varied trigger reaches
@@ -103,8 +103,8 @@ class Overlays:
         self._pattern = pattern.to(device).requires_grad_(True)
         self.parameters = (self._mask, self._pattern)
         self._within = torch.ones(rows, 1, height, width, device=device)
-        self._kept_mask = torch.ones(rows, 1, height, width)
-        self._kept_pattern = torch.full((rows, channels, height, width), 0.5)
+        self._kept_mask = torch.ones_like(mask, device=device)
+        self._kept_pattern = torch.full_like(pattern, 0.5, device=device)
 
     def keep_near(self, row: int, extent: Tensor, generator: torch.Generator) -> None:
         """Keep the row around the visible part of the extent; start at random colours.
@@ -135,11 +135,12 @@ class Overlays:
 
     def keep(self, rows: Tensor) -> None:
         """Remember these rows."""
-        chosen = rows.cpu()
-        self._kept_mask[chosen] = self._masks().detach()[rows].cpu()
-        self._kept_pattern[chosen] = self._pattern.detach()[rows].sigmoid().cpu()
+        self._kept_mask = where_rows(rows, self._masks(), self._kept_mask)
+        pattern = self._pattern.sigmoid()
+        self._kept_pattern = where_rows(rows, pattern, self._kept_pattern)
 
     def kept(self, row: int) -> Overlay:
         """Return the row as remembered."""
         room = float(self._within[row].sum())
-        return Overlay(self._kept_mask[row], self._kept_pattern[row], room)
+        mask, pattern = self._kept_mask[row].cpu(), self._kept_pattern[row].cpu()
+        return Overlay(mask, pattern, room)

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rnp_cli.evidence.triggers.base import Family, near_zero
+from rnp_cli.evidence.triggers.base import Family, near_zero, where_rows
 
 _GRID = 6  # displacements along each side
 _BOARD = 8  # squares along each side of the board that is drawn
@@ -77,7 +77,7 @@ class Warps:
         self._shape = (height, width)
         self._splines = _splines(height, width).to(device)
         self._pixels = torch.tensor([width, height], device=device) / 2
-        self._kept = torch.zeros(rows, _GRID * _GRID, 2)
+        self._kept = torch.zeros_like(self._coarse)
 
     def keep_near(self, row: int, extent: Tensor, generator: torch.Generator) -> None:
         """Refuse: what covers the whole image has no surroundings."""
@@ -96,11 +96,11 @@ class Warps:
 
     def keep(self, rows: Tensor) -> None:
         """Remember these rows."""
-        self._kept[rows.cpu()] = self._coarse.detach()[rows].cpu()
+        self._kept = where_rows(rows, self._coarse, self._kept)
 
     def kept(self, row: int) -> Warp:
         """Return the row as remembered."""
-        flow = self._splines.cpu() @ self._kept[row]
+        flow = self._splines.cpu() @ self._kept[row].cpu()
         return Warp(flow.view(*self._shape, 2))
 
 
