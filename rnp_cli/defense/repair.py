@@ -146,7 +146,9 @@ def repair(
         listen(StepDone(stage=STAGE, step=len(rounds), clean_accuracy=accuracy))
         found = recovery.recover(fitting.model, number=len(rounds) + 1)
     left = "something is" if found else "nothing is"
-    summary = f"after {len(rounds)} rounds {left} left to recover"
+    summary = (
+        f"{left} left to recover after {len(rounds)} of {config.max_rounds} rounds"
+    )
     listen(StageDone(stage=STAGE, summary=summary))
     return Repaired(fitting.result(), tuple(rounds), is_exhausted=not found)
 

@@ -104,7 +104,9 @@ def choose_threshold(
     if not chosen:
         listen(StageDone(stage=STAGE, summary="no safe threshold"))
         return NoSafeThreshold(tried)
-    summary = f"{chosen} channels, clean accuracy {path[0]:.1%} to {path[chosen]:.1%}"
+    summary = (
+        f"{chosen} of the channels, clean accuracy {path[0]:.1%} to {path[chosen]:.1%}"
+    )
     listen(StageDone(stage=STAGE, summary=summary))
     return Threshold(chosen, ranked[chosen - 1].mask, tried)
 
@@ -140,7 +142,7 @@ def choose_fewest(
         success = success_at(pruned)
         path.append(Candidate(pruned, accuracy, success))
         if success <= config.success_left and confirm(pruned):
-            summary = f"{pruned} channels take the recovered triggers away"
+            summary = f"the recovered triggers fail without {pruned} of the channels"
             listen(StageDone(stage=STAGE, summary=summary))
             return Threshold(pruned, ranked[pruned - 1].mask, tuple(path))
     listen(StageDone(stage=STAGE, summary="no channels that are safe to prune do it"))
