@@ -88,10 +88,11 @@ def _range(field: FieldInfo) -> str:
 
 
 def _sentences(config: type[BaseModel]) -> dict[str, str]:
-    """Return what the source says below each field, on one line."""
+    """Return what the source says below each field, inherited or own, on one line."""
     [node] = ast.parse(textwrap.dedent(inspect.getsource(config))).body
     assert isinstance(node, ast.ClassDef)
-    said = {}
+    base = config.__base__
+    said = {} if base in (BaseModel, None) else _sentences(base)
     for field, below in zip(node.body, node.body[1:], strict=False):
         match field, below:
             case (

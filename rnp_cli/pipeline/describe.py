@@ -16,10 +16,11 @@ from rnp_cli.defense.samples import Samples, SplitSamples
 from rnp_cli.defense.score import clean_accuracy
 from rnp_cli.defense.unlearn import Unlearned
 from rnp_cli.errors import DefenseFailed
+from rnp_cli.evidence.chance import FEW
 from rnp_cli.evidence.label import LabelEvidence
 from rnp_cli.evidence.look import Evidence, EvidenceConfig
 from rnp_cli.evidence.recovered import RecoveredTrigger
-from rnp_cli.evidence.verdict import FEW, Verdict
+from rnp_cli.evidence.verdict import Verdict
 from rnp_cli.pipeline.opening import Sibling
 from rnp_cli.pipeline.request import ModelRequest
 from rnp_cli.report import schema

@@ -20,11 +20,11 @@ from rnp_cli.defense.unlearn import UnlearnConfig, Unlearned, unlearn_half
 from rnp_cli.device import describe, reproducible, seeded, suitable_threads
 from rnp_cli.errors import UsageError
 from rnp_cli.events import Listener, ignore
+from rnp_cli.evidence.chance import anomaly_indices
 from rnp_cli.evidence.inversion import invert_each
 from rnp_cli.evidence.look import EvidenceConfig
 from rnp_cli.evidence.recovered import RecoveredTrigger, estimated_success
 from rnp_cli.evidence.triggers import Family
-from rnp_cli.evidence.verdict import anomaly_indices
 from rnp_cli.export.folder import check_folder, write_folder
 from rnp_cli.pipeline.clock import Clock
 from rnp_cli.pipeline.describe import (

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from rnp_cli.evidence import verdict as verdict_module
+from rnp_cli.evidence import chance
+from rnp_cli.evidence.chance import anomaly_indices
 from rnp_cli.evidence.label import LabelEvidence
 from rnp_cli.evidence.recovered import RecoveredTrigger
 from rnp_cli.evidence.triggers import Change, Family
@@ -16,7 +17,6 @@ from rnp_cli.evidence.verdict import (
     Level,
     Verdict,
     VerdictConfig,
-    anomaly_indices,
     judge,
 )
 
@@ -298,7 +298,7 @@ def test_the_trigger_without_a_class_is_held_against_its_own_family() -> None:
 def test_three_families_seldom_call_chance_evidence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(verdict_module, "_DRAWS", 10_000)  # enough, and quick
+    monkeypatch.setattr(chance, "_DRAWS", 10_000)  # enough, and quick
     generator = torch.Generator().manual_seed(0)
     logs = 4 + 0.3 * torch.randn(150, 3, 10, generator=generator)
     levels = [

@@ -1,0 +1,184 @@
+"""Chance: how small a trigger, and how large a share of mistakes, clean models show.
+
+The nulls that the verdict holds its witnesses against. They are computed, for as many
+classes as the model has: sizes of triggers from a normal distribution of their
+logarithms, with the spread of this model's own; mistakes, as many as were counted, with
+shares from a Dirichlet distribution as concentrated as is usual in clean models.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from rnp_cli.evidence.label import LabelEvidence
+from rnp_cli.evidence.recovered import RecoveredTrigger
+
+FEW = 5  # triggers; with two, none has others that differ among themselves
+_DRAWS = 200_000
+_LEAST_FOUND = 2  # a trigger is small beside others, or not at all
+
+
+class UsualConfig(BaseModel):
+    """What is usual in clean models."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    usual_spread: float = Field(0.3, gt=0)
+    """How much the sizes of triggers differ between the classes of clean models: the
+    standard deviation of their logarithms."""
+    usual_classes: float = Field(3.0, gt=0)
+    """How much that counts beside the spread that a model shows itself: as if it had
+    been seen in so many more classes."""
+    usual_concentration: float = Field(5.0, gt=0)
+    """How evenly a clean model's mistakes go to all classes while it unlearns: the
+    total concentration of a Dirichlet distribution; more is more evenly. With ten
+    classes the largest share is .37, in the mean of two unlearnings each of six clean
+    models of the project's own zoo."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sizes:
+    """What one family's triggers say of each class, and what is so by chance.
+
+    targets: the classes that are compared; logarithms and indices (class,) are theirs.
+    null: the largest index (draw,). are_few: too few were found to measure how they
+    differ.
+    """
+
+    targets: Sequence[int]
+    logarithms: Tensor
+    indices: Tensor
+    null: Tensor
+    are_few: bool
+
+    def of(self, target: int) -> tuple[float, float]:
+        """Return the index and its p-value of a class; nothing where none was found."""
+        if target not in self.targets:
+            return 0.0, 1.0
+        index = float(self.indices[self.targets.index(target)])
+        return index, _tail(self.null, index)
+
+    def of_free(self, size: float, config: UsualConfig) -> tuple[float, float] | None:
+        """Return the same of a trigger without a class; None where it is no smaller.
+
+        It may be the smallest of several attempts, and goes to whatever class is
+        nearest; the null is the smallest of all classes, which is as favoured.
+        """
+        logs = self.logarithms
+        if not self.targets or math.log(size) >= logs.min():
+            return None
+        spread = _moderated(logs.var(), len(logs) - 1, config).sqrt()
+        index = float((logs.mean() - math.log(size)) / spread)
+        return index, _tail(self.null, index)
+
+
+def weigh_sizes(
+    triggers: Sequence[RecoveredTrigger],
+    config: UsualConfig,
+    *,
+    is_bounded: bool,
+    seed: int,
+) -> Sizes:
+    """Compare the triggers of one family, one per class.
+
+    is_bounded: a class for which none was found could be reached by the largest there
+    is. Where nearly all are such, they count as that; else they are left out.
+    """
+    targets, logs = _log_sizes(triggers)
+    few = len(targets) < FEW
+    lone = len(targets) < _LEAST_FOUND and any(trigger.found for trigger in triggers)
+    if lone and is_bounded:
+        targets, logs = _log_sizes([replace(t, found=True) for t in triggers])
+    if len(targets) < _LEAST_FOUND:
+        return Sizes([], logs, logs, logs, few)
+    indices, spreads = _indices(logs, config)
+    spread = float(spreads[int(indices.argmax())])
+    return Sizes(targets, logs, indices, _null(len(logs), spread, config, seed), few)
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """The share of new mistakes of each class, and the largest by chance (draw,)."""
+
+    shares: Sequence[float]
+    null: Tensor
+
+    def p_value(self, target: int) -> float:
+        """Return how likely some class draws so large a share by chance."""
+        return _tail(self.null, self.shares[target])
+
+
+def weigh_mistakes(label: LabelEvidence, config: UsualConfig, *, seed: int) -> Drawn:
+    """Compare the shares of the classes."""
+    classes = len(label.shares)
+    concentration = torch.full((classes,), config.usual_concentration / classes)
+    with torch.random.fork_rng([]):  # neither distribution takes a generator
+        torch.default_generator.manual_seed(seed)
+        usual = torch.distributions.Dirichlet(concentration.double())
+        shares = usual.sample((_draws(classes),))
+        counts = torch.poisson(shares * label.counted)
+    return Drawn(label.shares, counts.amax(1) / counts.sum(1).clamp_min(1))
+
+
+def anomaly_indices(
+    triggers: Sequence[RecoveredTrigger], config: UsualConfig
+) -> dict[int, float]:
+    """Return by class how far its trigger lies below the others, in their spread.
+
+    Only of classes for which a trigger was found; of none where fewer than two were.
+    triggers: of one family.
+    """
+    targets, sizes = _log_sizes(triggers)
+    if len(sizes) < _LEAST_FOUND:
+        return {}
+    return dict(zip(targets, _indices(sizes, config)[0].tolist(), strict=True))
+
+
+def _draws(classes: int) -> int:
+    """Return how many models to draw: as many as memory allows, within reason."""
+    return min(_DRAWS, 20_000_000 // classes)
+
+
+def _log_sizes(triggers: Sequence[RecoveredTrigger]) -> tuple[list[int], Tensor]:
+    """Return the classes with a trigger, and the logarithms of their sizes (class,)."""
+    found = [(t.target, t.norm) for t in triggers if t.target is not None and t.found]
+    sizes = torch.tensor([norm for _, norm in found]).double().log()
+    return [target for target, _ in found], sizes
+
+
+def _indices(values: Tensor, config: UsualConfig) -> tuple[Tensor, Tensor]:
+    """Return how far each value lies below the others, and the others' spread.
+
+    values: (..., class). A mean of few values is uncertain itself, hence the factor.
+    """
+    others = values.shape[-1] - 1
+    mean = (values.sum(-1, keepdim=True) - values) / others
+    square = (values.square().sum(-1, keepdim=True) - values.square()) / others
+    freedom = max(others - 1, 1)
+    variance = (square - mean.square()).clamp_min(0) * others / freedom
+    spread = _moderated(variance, others - 1, config).sqrt()
+    return (mean - values) / (spread * math.sqrt(1 + 1 / others)), spread
+
+
+def _moderated(variance: Tensor, freedom: int, config: UsualConfig) -> Tensor:
+    """Draw the variance of few values towards the usual one."""
+    usual = config.usual_classes * config.usual_spread**2
+    return (freedom * variance + usual) / (freedom + config.usual_classes)
+
+
+def _null(classes: int, spread: float, config: UsualConfig, seed: int) -> Tensor:
+    """Return the largest index (draw,) of models whose sizes differ by chance alone."""
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.randn(_draws(classes), classes, generator=generator).double()
+    return _indices(spread * values, config)[0].amax(1)
+
+
+def _tail(null: Tensor, index: float) -> float:
+    """Share of the null at or beyond the index; never quite zero."""
+    return (int((null >= index).sum()) + 1) / (len(null) + 1)
