@@ -110,7 +110,7 @@ def _detection(
         ),
         settings={
             "unlearn": request.unlearn.model_dump(),
-            **request.evidence.model_dump(),
+            **request.evidence.model_dump(exclude={"closing"}),
         },
         run=clock.run(request.sources),
     )

@@ -209,7 +209,7 @@ def _report(
         not_checked=(*doubts(clean), *_not_checked(request)),
         settings={
             "unlearn": request.unlearn.model_dump(),
-            **request.evidence.model_dump(),
+            **request.evidence.model_dump(exclude={"closing"}),
         },
         run=clock.run(request.sources),
     )

@@ -77,6 +77,7 @@ def test_only_the_classes_asked_for_are_looked_at(
     assert report.triggers[1].success_where_found > 0.7
     assert report.triggers[1].estimated_success_sanitized is None
     assert ("unlearn" in report.run.stages) == (on == "unlearned")
+    assert "closing" not in report.settings  # which this command does not read
     if report.unlearn is not None:
         left = [epoch.clean_accuracy for epoch in report.unlearn.epochs]
         assert min(left) > report.unlearn.floor
