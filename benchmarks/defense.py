@@ -19,6 +19,7 @@ The tables, of all runs that are kept for these models, counts and seeds, are wr
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -89,18 +90,21 @@ def find_subjects(options: argparse.Namespace) -> list[Subject]:
             measured=options.measured,
         )
     chosen = [subject for subject in found if options.only in subject.name]
-    if not chosen:
+    if found and not chosen:
+        names = ", ".join(subject.name for subject in found)
+        raise SystemExit(f"No model's name holds {options.only!r}; there are {names}.")
+    if not found:
         raise SystemExit(_none_found(options))
     return chosen
 
 
 def _none_found(options: argparse.Namespace) -> str:
     if options.checkpoints is not None:
-        return "There is no such model among those checkpoints."
-    training = ["python benchmarks/train_zoo.py", "--profile", options.profile]
+        return f"{options.checkpoints} holds none of the known checkpoints."
+    training = ["python", "benchmarks/train_zoo.py", "--profile", options.profile]
     if options.images is not None:
         training += ["--images", str(options.images)]
-    return f"There is no such model. This trains them: {' '.join(training)}"
+    return f"There are no models yet. This trains them: {shlex.join(training)}"
 
 
 def group_of(options: argparse.Namespace) -> str:

@@ -21,7 +21,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from defense import RESULTS, find_subjects
+from defense import RESULTS, find_subjects, results_file
 from harness.result import Shares, shown, write_results
 from harness.tool import write_images
 from pydantic import BaseModel, ConfigDict
@@ -54,15 +54,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     work = options.work.resolve()
     runs: list[Sanitized] = []
     for subject in find_subjects(options):
+        before = _measure(subject)
         clean = write_images(
             subject.clean_samples(options.samples, 0), work / f"{subject.name}.clean"
         )
         for number, version in enumerate(options.versions):
-            runs.append(_run(number, version, subject, clean, work))
+            runs.append(_run(number, version, subject, before, clean, work))
             print(_line(runs[-1]), flush=True)
     options.results.mkdir(parents=True, exist_ok=True)
-    group = "checkpoints" if options.checkpoints else options.profile
-    data = options.results / f"versions-{group}.json"
+    data = results_file(options, "versions")
     write_results(data, runs)
     page = render(runs)
     data.with_suffix(".md").write_text(page)
@@ -87,7 +87,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _run(
-    number: int, version: Path, subject: Subject, clean: Path, work: Path
+    number: int,
+    version: Path,
+    subject: Subject,
+    before: Shares,
+    clean: Path,
+    work: Path,
 ) -> Sanitized:
     """Run the command line of a version; the architecture is always named."""
     output = work / f"{subject.name}-{number}.safetensors"
@@ -95,21 +100,21 @@ def _run(
     command = [sys.executable, "-m", "rnp_cli", "sanitize", str(subject.file.resolve())]
     command += ["--clean-dir", str(clean), "--output", str(output), "--force"]
     command += ["--device", "cpu", *(["--arch", subject.arch] if subject.arch else [])]
-    env = {**os.environ, "PYTHONPATH": str(version.resolve())}
+    env = {k: v for k, v in os.environ.items() if not k.startswith("RNP_")}
+    env["PYTHONPATH"] = str(version.resolve())
     began, computed = time.perf_counter(), _computed()
-    ended = subprocess.run(command, cwd=work, env=env, capture_output=True)
+    ended = subprocess.run(command, cwd=work, env=env, capture_output=True, text=True)
     seconds, cpu_seconds = time.perf_counter() - began, _computed() - computed
-    after = None
-    if output.exists():
-        after = _measure(subject, output)
+    if ended.returncode not in (0, 1):
+        print(ended.stderr, file=sys.stderr)
     return Sanitized(
         version=number,
         subject=subject.name,
         code=ended.returncode,
         seconds=seconds,
         cpu_seconds=cpu_seconds,
-        before=_measure(subject),
-        after=after,
+        before=before,
+        after=_measure(subject, output) if output.exists() else None,
     )
 
 
@@ -162,7 +167,7 @@ def _row(pair: tuple[Sanitized, Sanitized]) -> str:
         shown(run.after) + (f" ({run.code})" if run.code else "") for run in pair
     ]
     took = [f"{run.cpu_seconds:.0f}" for run in pair]
-    ratio = f"{second.cpu_seconds / first.cpu_seconds:.1f}"
+    ratio = f"{second.cpu_seconds / first.cpu_seconds:.2f}"
     cells = [first.subject, shown(first.before), *results, *took, ratio]
     return "| " + " | ".join(cells) + " |"
 

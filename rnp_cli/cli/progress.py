@@ -21,7 +21,7 @@ WORDS = {
     "read": "Read the checkpoint",
     "read-sibling": "Read the sanitized file",
     "samples": "Load clean samples",
-    "memory": "Fit the batches into the memory",
+    "memory": "Fit batches into the memory",
     "unlearn": "Unlearn the clean skill",
     "invert": "Recover triggers",
     "recover": "Recover channel masks",
@@ -73,6 +73,9 @@ class StageProgress:
         """Show an event."""
         match event:
             case StageStarted(stage=stage, total=total):
+                if self._task is not None:  # of a stage that was broken off
+                    self._progress.remove_task(self._task)
+                self._is_changed &= stage != "memory"  # which begins the work anew
                 self._task = self._progress.add_task(
                     self._named(stage), total=total, accuracy=""
                 )

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from rnp_cli.defense.samples import Samples
 
-_BATCH = 256
+_BATCH, _PIXELS = 256, 2**21  # at most; the latter are 41 images of 224 x 224
 _ONE_SIDED = 1.645  # standard deviations that 95 % lie below
 
 
@@ -31,7 +31,8 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 def logits_of(model: nn.Module, images: Tensor) -> Tensor:
     """Logits (count, class) in eval mode; the model is left as it was."""
     with evaluating(model):
-        return torch.cat([model(batch) for batch in images.split(_BATCH)])
+        size = min(_BATCH, max(1, _PIXELS // images.shape[2:].numel()))
+        return torch.cat([model(batch) for batch in images.split(size)])
 
 
 def certain_loss(before: nn.Module, after: nn.Module, samples: Samples) -> float:

@@ -16,7 +16,7 @@ from rnp_cli.defense.unlearn import UnlearnConfig, Unlearned, unlearn
 from rnp_cli.device import seeded
 from rnp_cli.errors import DefenseFailed
 from rnp_cli.events import Listener, ignore
-from rnp_cli.evidence.inversion import InversionConfig, invert_each
+from rnp_cli.evidence.inversion import InversionConfig, goals_of, invert_each
 from rnp_cli.evidence.label import LabelEvidence, path_evidence
 from rnp_cli.evidence.recovered import RecoveredTrigger
 from rnp_cli.evidence.remaining import ClosingConfig
@@ -142,18 +142,16 @@ def _invert(
     listen: Listener,
 ) -> tuple[RecoveredTrigger, ...]:
     classes = _suspects(samples.num_classes, label, config.most_classes)
-    found: list[RecoveredTrigger] = []
-    for family in FAMILIES:
-        found += invert_each(
-            model,
-            samples,
-            config.inversion,
-            targets=[*classes, None] if family == "overlay" else classes,
-            family=family,
-            seed=seed,
-            listen=listen,
+    goals = [
+        goal
+        for family in FAMILIES
+        for goal in goals_of(
+            [*classes, None] if family == "overlay" else classes, family
         )
-    return tuple(found)
+    ]
+    return invert_each(
+        model, samples, config.inversion, goals, seed=seed, listen=listen
+    )
 
 
 def _suspects(

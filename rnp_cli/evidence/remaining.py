@@ -14,7 +14,7 @@ model as it came and wherever in the image, one search each.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import cycle, islice
 from statistics import median
 
@@ -22,9 +22,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from rnp_cli.defense.samples import SplitSamples
-from rnp_cli.evidence.inversion import InversionConfig, invert_triggers
+from rnp_cli.evidence.inversion import InversionConfig, goals_of, invert_triggers
 from rnp_cli.evidence.recovered import RecoveredTrigger, estimated_success
-from rnp_cli.evidence.triggers import Change, Family
+from rnp_cli.evidence.search import Goal
+from rnp_cli.evidence.triggers import Family
 
 
 class ClosingConfig(BaseModel):
@@ -122,15 +123,15 @@ class Remaining:
         if self._partial is None:
             self._search_last(model)
 
-    def _search(self, model: nn.Module) -> Iterator[RecoveredTrigger]:
-        """Look anywhere, and near what was found before; a family in one batch."""
-        starts: dict[Family, list[Change | None]] = {
-            trigger.family: [None] * self._config.attempts for trigger in self.first
-        }
-        for place in self._near(self._config.nearby):
-            starts.setdefault(place.family, []).append(place)
-        for family, near in starts.items():
-            yield from self._invert(model, near, self._latest, family)
+    def _search(self, model: nn.Module) -> Sequence[RecoveredTrigger]:
+        """Look anywhere, and near what was found before."""
+        anywhere = [
+            Goal(self._target, trigger.family)
+            for trigger in self.first
+            for _ in range(self._config.attempts)
+        ]
+        goals = anywhere + self._near(self._config.nearby)
+        return self._invert(model, goals, self._latest)
 
     def _search_last(self, model: nn.Module) -> Sequence[RecoveredTrigger]:
         """Look once more near what was found before, for what works partly."""
@@ -139,20 +140,22 @@ class Remaining:
         self._partial = tuple(t for t in found if t.found)
         return self._partial
 
-    def _near(self, attempts: int) -> list[Change]:
+    def _near(self, attempts: int) -> list[Goal]:
         """Take the first place and the latest in turns; none where there is none."""
         places = [*self._places[:1], *self._places[:0:-1]]
-        return [t.change for t in islice(cycle(places), attempts)]
+        return [
+            Goal(self._target, t.family, near=t.change)
+            for t in islice(cycle(places), attempts)
+        ]
 
     def _usual_part(self) -> float:
         """Return how large patches are that turn as few images to other classes."""
         if self._usual_partial is None:
             found = self._invert(
                 self._original,
-                [None] * len(self._others),
+                goals_of(self._others),
                 self._seed,
                 success=self._config.partly,
-                targets=self._others,
             )
             self._usual_partial = _usual_sizes(found, self._target)["overlay"]
         return self._usual_partial
@@ -160,25 +163,15 @@ class Remaining:
     def _invert(
         self,
         model: nn.Module,
-        near: Sequence[Change | None],
+        goals: Sequence[Goal],
         seed: int,
-        family: Family = "overlay",
         *,
         success: float | None = None,
-        targets: Sequence[int | None] | None = None,
     ) -> Sequence[RecoveredTrigger]:
         inversion = self._inversion
         if success is not None:
             inversion = inversion.model_copy(update={"success": success})
-        return invert_triggers(
-            model,
-            self._samples,
-            inversion,
-            targets=targets or [self._target] * len(near),
-            family=family,
-            near=near,
-            seed=seed,
-        )
+        return invert_triggers(model, self._samples, inversion, goals, seed=seed)
 
     def _works(self, model: nn.Module, trigger: RecoveredTrigger) -> bool:
         success = estimated_success(model, trigger, self._samples.holdout)

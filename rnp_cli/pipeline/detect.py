@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 
 from rnp_cli._version import __version__
+from rnp_cli.data.classifier import Classifier
 from rnp_cli.defense.augment import Augmentation, bearable_augmentation
 from rnp_cli.defense.samples import SplitSamples
 from rnp_cli.defense.unlearn import UnlearnConfig
@@ -51,31 +52,34 @@ def detect(request: DetectRequest, *, listen: Listener = ignore) -> Detection:
     Raises an RnpError with its exit code for bad input, and DefenseFailed when neither
     witness has anything to say. Nothing is written.
     """
-    return within_gpu_memory(partial(_detect, listen=listen), request, listen)
-
-
-def _detect(request: DetectRequest, listen: Listener) -> Detection:
     clock = Clock(listen)
     read = read_model(request, clock)
     with reproducible():
         opened = with_samples(read, request, clock)
-        clean = opened.clean
-        with suitable_threads(clean.classifier, clean.samples.images[:1]):
-            parts = opened.split(request.holdout_share, seed=request.seed)
+        image = opened.clean.samples.images[:1]
+        with suitable_threads(opened.clean.classifier, image):
             model = opened.working()
-            request = within_cpu_memory(request, model, clean.samples.images[:1], clock)
-            augmentation = bearable_augmentation(model, parts.fit, seed=request.seed)
-            evidence = look(
-                model,
-                parts,
-                request.unlearn,
-                request.evidence,
-                augmentation=augmentation,
-                seed=request.seed,
-                hear_both=request.hear_both,
-                listen=clock,
-            )
-            return _detection(request, opened, parts, augmentation, evidence, clock)
+            request = within_cpu_memory(request, model, image, clock)
+            work = partial(_detect, opened=opened, model=model, clock=clock)
+            return within_gpu_memory(work, request, clock)
+
+
+def _detect(
+    request: DetectRequest, opened: OpenedModel, model: Classifier, clock: Clock
+) -> Detection:
+    parts = opened.split(request.holdout_share, seed=request.seed)
+    augmentation = bearable_augmentation(model, parts.fit, seed=request.seed)
+    evidence = look(
+        model,
+        parts,
+        request.unlearn,
+        request.evidence,
+        augmentation=augmentation,
+        seed=request.seed,
+        hear_both=request.hear_both,
+        listen=clock,
+    )
+    return _detection(request, opened, parts, augmentation, evidence, clock)
 
 
 def _detection(

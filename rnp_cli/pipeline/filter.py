@@ -27,7 +27,7 @@ from rnp_cli.export.quarantine import NotTaken, Quarantine
 from rnp_cli.pipeline.clock import Clock
 from rnp_cli.pipeline.describe_filtering import filtering
 from rnp_cli.pipeline.filter_request import FilterRequest, Prepared
-from rnp_cli.pipeline.memory import within_cpu_memory, within_gpu_memory
+from rnp_cli.pipeline.memory import no_smaller, within_cpu_memory, within_gpu_memory
 from rnp_cli.pipeline.opening import (
     OpenedModel,
     Sibling,
@@ -60,13 +60,16 @@ def filter_suspects(request: FilterRequest, *, listen: Listener = ignore) -> Fil
         opened = with_samples(read, request, clock)
         clean = opened.clean
         with suitable_threads(clean.classifier, clean.samples.images[:1]):
-            request = within_cpu_memory(
-                request, clean.classifier, clean.samples.images[:1], clock
-            )
-            request, prepared = within_gpu_memory(
-                lambda asked: (asked, _prepare(asked, opened, clock)), request, clock
-            )
-            tally = _score(request, prepared, quarantine, clock)
+            if request.sanitized is None:
+                image = clean.samples.images[:1]
+                request = within_cpu_memory(request, clean.classifier, image, clock)
+
+            def prepare(asked: FilterRequest) -> tuple[FilterRequest, Prepared]:
+                return asked, _prepare(asked, opened, clock)
+
+            request, prepared = within_gpu_memory(prepare, request, clock)
+            with no_smaller():  # what was put aside cannot be judged again
+                tally = _score(request, prepared, quarantine, clock)
             return filtering(request, prepared, tally, clock.run(request.sources))
 
 

@@ -1,8 +1,9 @@
 """Smaller batches, where the memory would not hold the usual ones.
 
 On the CPU before the work, since the system ends a process that takes too much: what
-gradients need is worked out from one image. On a GPU when its memory has run out. All
-batches are halved alike, and the report's settings say how large they were.
+gradients need is worked out from one image. On a CUDA GPU when its memory has run out;
+then the work begins anew. All batches are halved alike, and the report's settings say
+how large they were.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import copy
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,36 +26,48 @@ from rnp_cli.events import Listener, StageDone, StageStarted
 
 STAGE = "memory"
 _SMALLEST = 8  # images; the statistics of fewer say nothing
-_FEWEST_PIXELS = 2**14  # of an inversion's step: a row of 16 images of 32 x 32
 _SHARE = 0.5  # of the memory; the rest is for weights, samples and other programs
-_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container
+_LIMITS = (  # of a container, by the version of its control groups
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
 
 Request = TypeVar("Request", bound=BaseModel)
 Result = TypeVar("Result")
+Change = Mapping[str, Callable[[int], int]]
 
 
 def within_gpu_memory(
-    run: Callable[[Request], Result], request: Request, listen: Listener
+    work: Callable[[Request], Result], request: Request, listen: Listener
 ) -> Result:
-    """Return what ``run`` does, if need be with smaller batches and from its start.
+    """Return what ``work`` makes of the request, if need be with smaller batches.
 
     Raises UsageError where the smallest batches are too large as well.
     """
     while True:
         try:
-            return run(request)
+            return work(request)
         except torch.OutOfMemoryError as failure:
-            message = str(failure).partition("\n")[0]
+            before = largest_batch(request)
+            if before <= _SMALLEST:
+                raise _too_small(failure) from None
         # Only here is the failure gone, and what its frames held of the memory.
         torch.cuda.empty_cache()
-        smaller = halved(request)
-        if smaller == request:
-            raise UsageError(
-                f"The GPU does not hold what the work needs. {message}",
-                hint="End what else runs there, or take --device cpu.",
-            )
-        request = smaller
-        _announce("the GPU's has run out", request, listen)
+        request = _changed(request, {"batch_size": _half, "pixels_at_once": _half})
+        now = largest_batch(request)
+        _announce(f"it ran out with {before} images at once, now {now}", listen)
+
+
+@contextmanager
+def no_smaller() -> Iterator[None]:
+    """Turn running out of a GPU's memory into an error, where no batch can shrink.
+
+    Raises UsageError.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as failure:
+        raise _too_small(failure) from None
 
 
 def within_cpu_memory(
@@ -65,20 +79,29 @@ def within_cpu_memory(
     """
     if image.device.type != "cpu":
         return request
-    each, most = kept_for_gradients(model, image), _SHARE * memory()
-    fitting = request
-    while largest_batch(fitting) * each > most and halved(fitting) != fitting:
-        fitting = halved(fitting)
+    most = _SHARE * memory()
+    images = int(most / max(1, kept_for_gradients(model, image)))
+    pixels = max(images, 1) * image.shape[2:].numel()
+    fitting = _changed(request, {"pixels_at_once": lambda usual: min(usual, pixels)})
+    while max(images, _SMALLEST) < largest_batch(fitting):
+        fitting = _changed(fitting, {"batch_size": _half})
     if fitting != request:
-        need = f"gradients take {each / 2**20:,.0f} MiB an image"
-        _announce(f"{need}, and there are {most / 2**30:.1f} GiB", fitting, listen)
+        size = f"{most / 2**30:.1f} GiB"
+        _announce(f"half of it, {size}, holds the gradients of {images} images", listen)
     return fitting
 
 
-def _announce(why: str, request: BaseModel, listen: Listener) -> None:
+def _announce(summary: str, listen: Listener) -> None:
     listen(StageStarted(stage=STAGE))
-    count = largest_batch(request)
-    listen(StageDone(stage=STAGE, summary=f"{why}: at most {count} images at once"))
+    listen(StageDone(stage=STAGE, summary=summary))
+
+
+def _too_small(failure: torch.OutOfMemoryError) -> UsageError:
+    message = str(failure).partition("\n")[0]
+    return UsageError(
+        f"The GPU's memory does not hold what the work needs. {message}",
+        hint="End what else runs there, or take --device cpu.",
+    )
 
 
 def kept_for_gradients(model: nn.Module, image: Tensor) -> int:
@@ -104,13 +127,15 @@ def memory() -> int:
     """Return how many bytes the machine has, or the container; if unknown, no end."""
     if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", ()):
         return sys.maxsize
-    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    limit = _LIMIT.read_text().strip() if _LIMIT.exists() else ""
-    return min(total, int(limit)) if limit.isdigit() else total
+    sizes = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    for file in _LIMITS:
+        limit = file.read_text().strip() if file.exists() else ""
+        sizes += [int(limit)] if limit.isdigit() else []
+    return min(sizes)
 
 
 def largest_batch(config: BaseModel) -> int:
-    """Return the most images that any stage takes at once."""
+    """Return the most images that any stage fits its weights to at once."""
     sizes = [0]
     for name, value in config:
         if isinstance(value, BaseModel):
@@ -120,14 +145,16 @@ def largest_batch(config: BaseModel) -> int:
     return max(sizes)
 
 
-def halved(config: Request) -> Request:
-    """Return the config with half the batches, down to the smallest sensible ones."""
-    smaller: dict[str, Any] = {}
+def _half(size: int) -> int:
+    return max(size // 2, min(size, _SMALLEST))
+
+
+def _changed(config: Request, change: Change) -> Request:
+    """Return the config with these of its numbers changed, at any depth."""
+    changed: dict[str, Any] = {}
     for name, value in config:
         if isinstance(value, BaseModel):
-            smaller[name] = halved(value)
-        elif name == "batch_size":
-            smaller[name] = max(value // 2, min(value, _SMALLEST))
-        elif name == "pixels_at_once":
-            smaller[name] = max(value // 2, min(value, _FEWEST_PIXELS))
-    return config.model_copy(update=smaller)
+            changed[name] = _changed(value, change)
+        elif name in change:
+            changed[name] = change[name](value)
+    return config.model_copy(update=changed)

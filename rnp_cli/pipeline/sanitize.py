@@ -49,68 +49,77 @@ def sanitize(request: SanitizeRequest, *, listen: Listener = ignore) -> Sanitize
     Raises an RnpError with its exit code for bad input, and when the defense cannot
     do its work. The checkpoint file is only read.
     """
-    return within_gpu_memory(partial(_sanitize, listen=listen), request, listen)
-
-
-def _sanitize(request: SanitizeRequest, listen: Listener) -> SanitizeResult:
     clock = Clock(listen)
     outputs = check_outputs(request)
     read = read_model(request, clock)
     check_formats(request, read.checkpoint)
     with reproducible():
         opened = with_samples(read, request, clock)
-        clean = opened.clean
-        with suitable_threads(clean.classifier, clean.samples.images[:1]):
+        image = opened.clean.samples.images[:1]
+        with suitable_threads(opened.clean.classifier, image):
             rehearse(request, opened, clock)
             model = opened.working()
-            request = within_cpu_memory(request, model, clean.samples.images[:1], clock)
-            parts = opened.split(request.defense.holdout_share, seed=request.seed)
-            augmentation = bearable_augmentation(model, parts.fit, seed=request.seed)
-            evidence = look(
-                model,
-                parts,
-                request.defense.unlearn,
-                request.evidence,
-                augmentation=augmentation,
-                seed=request.seed,
-                listen=clock,
+            request = within_cpu_memory(request, model, image, clock)
+            work = partial(
+                _sanitize, opened=opened, model=model, outputs=outputs, clock=clock
             )
-            escalation = Escalation(
-                model,
-                parts,
-                augmentation,
-                evidence,
-                request.defense,
-                request.evidence,
-                request.seed,
-                clock,
-            )
-            removal = _remove(escalation, request)
-            tensors = rewrite(
-                opened.checkpoint.state_dict,
-                opened.architecture,
-                clean.classifier,
-                removal.model,
-            )
-            written = _as_written(opened, tensors, removal)
-            report = make_report(
-                request,
-                opened,
-                parts,
-                augmentation,
-                evidence,
-                escalation.judge_written(removal, written),
-                written,
-                clock.run(request.sources),
-            )
-            report = judged(report, request.policy, request.accepted)
-            if report.outcome in WITHOUT_MODEL:
-                paths = write(request, outputs, report, {}, clock)
-                return SanitizeResult(report, None, paths)
-            exported = prepare(request, opened, tensors, written, removal, clock)
-            report = exported.noted_in(report)
-            report = report.model_copy(update={"run": clock.run(request.sources)})
-            paths = write(request, outputs, report, exported.models, clock)
+            return within_gpu_memory(work, request, clock)
+
+
+def _sanitize(
+    request: SanitizeRequest,
+    opened: OpenedModel,
+    model: Classifier,
+    outputs: tuple[Path, ...],
+    clock: Clock,
+) -> SanitizeResult:
+    parts = opened.split(request.defense.holdout_share, seed=request.seed)
+    augmentation = bearable_augmentation(model, parts.fit, seed=request.seed)
+    evidence = look(
+        model,
+        parts,
+        request.defense.unlearn,
+        request.evidence,
+        augmentation=augmentation,
+        seed=request.seed,
+        listen=clock,
+    )
+    escalation = Escalation(
+        model,
+        parts,
+        augmentation,
+        evidence,
+        request.defense,
+        request.evidence,
+        request.seed,
+        clock,
+    )
+    removal = _remove(escalation, request)
+    tensors = rewrite(
+        opened.checkpoint.state_dict,
+        opened.architecture,
+        opened.clean.classifier,
+        removal.model,
+    )
+    written = _as_written(opened, tensors, removal)
+    report = make_report(
+        request,
+        opened,
+        parts,
+        augmentation,
+        evidence,
+        escalation.judge_written(removal, written),
+        written,
+        clock.run(request.sources),
+    )
+    report = judged(report, request.policy, request.accepted)
+    if report.outcome in WITHOUT_MODEL:
+        paths = write(request, outputs, report, {}, clock)
+        return SanitizeResult(report, None, paths)
+    exported = prepare(request, opened, tensors, written, removal, clock)
+    report = exported.noted_in(report)
+    report = report.model_copy(update={"run": clock.run(request.sources)})
+    paths = write(request, outputs, report, exported.models, clock)
     return SanitizeResult(report, tensors, paths)
 
 

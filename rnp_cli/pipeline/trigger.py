@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -21,7 +20,7 @@ from rnp_cli.device import describe, reproducible, seeded, suitable_threads
 from rnp_cli.errors import UsageError
 from rnp_cli.events import Listener, ignore
 from rnp_cli.evidence.chance import anomaly_indices
-from rnp_cli.evidence.inversion import invert_each
+from rnp_cli.evidence.inversion import goals_of, invert_each
 from rnp_cli.evidence.look import EvidenceConfig
 from rnp_cli.evidence.recovered import RecoveredTrigger, estimated_success
 from rnp_cli.evidence.triggers import Family
@@ -95,27 +94,26 @@ def recover_triggers(
 
     Raises an RnpError with its exit code for bad input.
     """
-    run = partial(_recover_triggers, listen=listen)
-    return within_gpu_memory(run, request, listen)
-
-
-def _recover_triggers(request: TriggerRequest, listen: Listener) -> TriggerReport:
     clock = Clock(listen)
     if request.output is not None:
         check_folder(request.output, own=OWN, force=request.force)
     read = read_model(request, clock)
     with reproducible():
         opened = with_samples(read, request, clock)
-        clean = opened.clean
-        targets = _targets(request, clean.num_classes)
-        with suitable_threads(clean.classifier, clean.samples.images[:1]):
-            parts = opened.split(request.holdout_share, seed=request.seed)
+        targets = _targets(request, opened.clean.num_classes)
+        image = opened.clean.samples.images[:1]
+        with suitable_threads(opened.clean.classifier, image):
             model = opened.working()
-            request = within_cpu_memory(request, model, clean.samples.images[:1], clock)
-            recovered = _recover(opened, model, parts, targets, request, clock)
+            request = within_cpu_memory(request, model, image, clock)
+            parts = opened.split(request.holdout_share, seed=request.seed)
+
+            def work(asked: TriggerRequest) -> tuple[TriggerRequest, _Recovered]:
+                return asked, _recover(opened, model, parts, targets, asked, clock)
+
+            request, recovered = within_gpu_memory(work, request, clock)
             report = _report(request, opened, parts, recovered, clock)
             if request.output is not None:
-                files = pictures(recovered.triggers, clean, parts.holdout)
+                files = pictures(recovered.triggers, opened.clean, parts.holdout)
                 _write(request.output, files, report, force=request.force)
     return report
 
@@ -156,8 +154,7 @@ def _recover(
         model if unlearned is None else unlearned.model,
         parts,
         request.evidence.inversion,
-        targets=targets,
-        family=request.family,
+        goals_of(targets, request.family),
         seed=request.seed,
         listen=listen,
     )
@@ -207,12 +204,21 @@ def _report(
         unlearn=None if unlearned is None else unlearn_info(unlearned),
         triggers=tuple(_measured(request, opened, parts, recovered)),
         not_checked=(*doubts(clean), *_not_checked(request)),
-        settings={
-            "unlearn": request.unlearn.model_dump(),
-            **request.evidence.model_dump(exclude={"closing"}),
-        },
+        settings=_settings(request),
         run=clock.run(request.sources),
     )
+
+
+def _settings(request: TriggerRequest) -> dict[str, Any]:
+    """Return what was read of the settings."""
+    unread: dict[str, Any] = {
+        "closing": True,
+        "verdict": {"weak", "strong", "usual_concentration"},
+    }
+    settings = request.evidence.model_dump(exclude=unread)
+    if request.on == "unlearned":
+        settings["unlearn"] = request.unlearn.model_dump()
+    return settings
 
 
 def _measured(

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import ablation
+import defense
 import estimates
 import pictures
 import pytest
@@ -161,10 +162,19 @@ def test_pictures_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
         pictures.main(["--profile", "digits"])
 
 
-def test_where_no_model_is_found_the_command_that_trains_them_is_named(
-    tmp_path: Path,
+def test_where_no_model_is_trained_the_command_that_does_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(defense, "zoo_subjects", lambda *_args, **_more: [])
     with pytest.raises(SystemExit, match=r"train_zoo\.py --profile digits$"):
+        main(["--profile", "digits", "--work", str(tmp_path)])
+
+
+def test_where_no_name_fits_the_names_are_listed(
+    zoo: list[ZooModel], tmp_path: Path
+) -> None:
+    with pytest.raises(SystemExit, match=f"'no such'; there are {zoo[0].name}, "):
         main(["--profile", "digits", "--only", "no such", "--work", str(tmp_path)])
 
 

@@ -77,7 +77,11 @@ def test_only_the_classes_asked_for_are_looked_at(
     assert report.triggers[1].success_where_found > 0.7
     assert report.triggers[1].estimated_success_sanitized is None
     assert ("unlearn" in report.run.stages) == (on == "unlearned")
-    assert "closing" not in report.settings  # which this command does not read
+    assert ("unlearn" in report.settings) == (on == "unlearned")
+    assert report.settings.keys() - {"unlearn"} == {
+        *("most_classes", "inversion", "verdict")
+    }
+    assert report.settings["verdict"] == {"usual_spread": 0.3, "usual_classes": 3.0}
     if report.unlearn is not None:
         left = [epoch.clean_accuracy for epoch in report.unlearn.epochs]
         assert min(left) > report.unlearn.floor

@@ -6,7 +6,12 @@ from tiny_nets import CORNERS, LEFT, RIGHT, ROW, Corners, corners
 from torch import Tensor, nn
 
 from rnp_cli.defense.samples import SplitSamples
-from rnp_cli.evidence.inversion import InversionConfig, invert_each, invert_triggers
+from rnp_cli.evidence.inversion import (
+    InversionConfig,
+    goals_of,
+    invert_each,
+    invert_triggers,
+)
 from rnp_cli.evidence.recovered import RecoveredTrigger, estimated_success
 from rnp_cli.evidence.triggers.overlay import Overlay
 
@@ -22,7 +27,7 @@ def samples() -> SplitSamples:
 
 def norms(model: nn.Module, samples: SplitSamples) -> list[float]:
     found = invert_triggers(
-        model, samples, QUICK, targets=[*range(CORNERS), None], seed=0
+        model, samples, QUICK, goals_of([*range(CORNERS), None]), seed=0
     )
     return [trigger.norm for trigger in found]
 
@@ -48,7 +53,7 @@ def test_clean_network_has_no_class_apart(samples: SplitSamples) -> None:
 
 
 def test_recovered_trigger_works_and_shows_the_pixel(samples: SplitSamples) -> None:
-    (found,) = invert_triggers(Corners(target=2), samples, QUICK, targets=[2], seed=0)
+    (found,) = invert_triggers(Corners(target=2), samples, QUICK, goals_of([2]), seed=0)
     assert found.found
     assert found.success > 0.9
     mask = found.change.extent()
@@ -63,7 +68,7 @@ def test_recovered_trigger_works_and_shows_the_pixel(samples: SplitSamples) -> N
 def test_model_and_mode_stay_as_they_were(samples: SplitSamples) -> None:
     model = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(64, CORNERS)).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    invert_triggers(model, samples, InversionConfig(steps=2), targets=[0], seed=0)
+    invert_triggers(model, samples, InversionConfig(steps=2), goals_of([0]), seed=0)
     assert model.training
     assert all(parameter.requires_grad for parameter in model.parameters())
     for name, value in model.state_dict().items():
@@ -73,7 +78,7 @@ def test_model_and_mode_stay_as_they_were(samples: SplitSamples) -> None:
 def test_groups_give_every_target_its_trigger(samples: SplitSamples) -> None:
     small = InversionConfig(steps=3, images_per_class=4, pixels_at_once=512)
     found = invert_triggers(
-        Corners(), samples, small, targets=[0, 1, 2, 3, None], seed=0
+        Corners(), samples, small, goals_of([0, 1, 2, 3, None]), seed=0
     )
     assert [trigger.target for trigger in found] == [0, 1, 2, 3, None]
 
@@ -83,7 +88,7 @@ def test_same_seed_same_triggers(samples: SplitSamples) -> None:
 
 
 def test_success_is_estimated_on_any_model(samples: SplitSamples) -> None:
-    (found,) = invert_triggers(Corners(target=2), samples, QUICK, targets=[2], seed=0)
+    (found,) = invert_triggers(Corners(target=2), samples, QUICK, goals_of([2]), seed=0)
     holdout = samples.holdout
     assert estimated_success(Corners(target=2), found, holdout) == found.success
     assert estimated_success(Corners(), found, holdout) < 0.1
@@ -98,7 +103,7 @@ def test_what_was_not_found_has_no_success(samples: SplitSamples) -> None:
 def test_success_is_nothing_where_no_other_class_is_held_out(
     samples: SplitSamples,
 ) -> None:
-    (found,) = invert_triggers(Corners(target=2), samples, QUICK, targets=[2], seed=0)
+    (found,) = invert_triggers(Corners(target=2), samples, QUICK, goals_of([2]), seed=0)
     own = samples.holdout.take((samples.holdout.labels == 2).nonzero()[:, 0])
     assert estimated_success(Corners(target=2), found, samples.holdout) > 0.9
     assert estimated_success(Corners(target=2), found, own) == 0
@@ -110,7 +115,7 @@ def test_of_several_attempts_at_any_other_class_the_smallest_counts(
     def each(attempts: int) -> tuple[RecoveredTrigger, ...]:
         config = InversionConfig(steps=60, free_attempts=attempts)
         return invert_each(
-            Corners(moves=True), samples, config, targets=[0, None], seed=0
+            Corners(moves=True), samples, config, goals_of([0, None]), seed=0
         )
 
     targeted, free = each(5)
@@ -119,7 +124,7 @@ def test_of_several_attempts_at_any_other_class_the_smallest_counts(
         Corners(moves=True),
         samples,
         InversionConfig(steps=60),
-        targets=[0] + 5 * [None],
+        goals_of([0] + 5 * [None]),
         seed=0,
     )
     norms = [t.norm for t in every[1:] if t.found]
@@ -140,6 +145,10 @@ def test_only_images_that_a_model_gets_right_need_turning(
     samples: SplitSamples,
 ) -> None:
     (free,) = invert_triggers(
-        Wrong(), samples, InversionConfig(steps=30, success=0.5), targets=[None], seed=0
+        Wrong(),
+        samples,
+        InversionConfig(steps=30, success=0.5),
+        goals_of([None]),
+        seed=0,
     )
     assert free.norm > 1  # although three images of four are wrong as they are

@@ -298,7 +298,7 @@ def test_the_stages_are_announced(backdoored: nn.Module, samples: SplitSamples) 
     looked(backdoored, samples, unlearning=UnlearnConfig(), listen=heard.append)
 
     started = [event.stage for event in heard if isinstance(event, StageStarted)]
-    assert started == ["unlearn", *["invert"] * len(FAMILIES)]
+    assert started == ["unlearn", "invert"]
 
 
 def test_a_second_look_takes_the_newest_triggers_and_keeps_the_others(

@@ -10,7 +10,7 @@ from tiny_nets import CORNERS, LEFT, RIGHT, ROW, Corners, corners
 from torch import Tensor
 
 from rnp_cli.defense.samples import SplitSamples
-from rnp_cli.evidence.inversion import InversionConfig, invert_triggers
+from rnp_cli.evidence.inversion import InversionConfig, goals_of, invert_triggers
 from rnp_cli.evidence.recovered import RecoveredTrigger
 from rnp_cli.evidence.remaining import ClosingConfig, Remaining
 from rnp_cli.evidence.triggers import Change, Family
@@ -145,7 +145,7 @@ def test_the_backdoor_remains_until_the_class_is_as_hard_to_reach_as_others(
 ) -> None:
     backdoored = Corners(target=TARGET)
     triggers = invert_triggers(
-        backdoored, samples, QUICK, targets=range(CORNERS), seed=0
+        backdoored, samples, QUICK, goals_of(range(CORNERS)), seed=0
     )
     closing = remaining(triggers, samples, harder=0.5)
 
@@ -260,7 +260,7 @@ def test_what_is_as_large_as_usual_is_no_evidence(
     samples: SplitSamples, least: float, usual: bool
 ) -> None:
     triggers = invert_triggers(
-        Corners(target=TARGET), samples, QUICK, targets=range(CORNERS), seed=0
+        Corners(target=TARGET), samples, QUICK, goals_of(range(CORNERS)), seed=0
     )
     closing = remaining(triggers, samples, harder=1e6, usual=least)
 
@@ -296,7 +296,7 @@ def test_what_was_found_first_remains_as_long_as_it_works(
 ) -> None:
     backdoored = Corners(target=TARGET)
     triggers = invert_triggers(
-        backdoored, samples, QUICK, targets=range(CORNERS), seed=0
+        backdoored, samples, QUICK, goals_of(range(CORNERS)), seed=0
     )
     closing = remaining(triggers, samples, harder=1e-6)  # nothing counts as easy
 
@@ -324,7 +324,7 @@ class Weakened(Corners):
 def first_patch(samples: SplitSamples) -> list[RecoveredTrigger]:
     return [
         *invert_triggers(
-            Corners(target=TARGET), samples, QUICK, targets=range(CORNERS), seed=0
+            Corners(target=TARGET), samples, QUICK, goals_of(range(CORNERS)), seed=0
         )
     ]
 
@@ -384,7 +384,7 @@ def test_what_works_partly_to_any_other_class_is_no_verdict(
     samples: SplitSamples,
 ) -> None:
     triggers = invert_triggers(
-        Corners(moves=True), samples, QUICK, targets=[*range(CORNERS), None], seed=0
+        Corners(moves=True), samples, QUICK, goals_of([*range(CORNERS), None]), seed=0
     )
     closing = remaining(triggers, samples, target=None, last_nearby=2)
 

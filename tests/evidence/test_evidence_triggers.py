@@ -8,7 +8,7 @@ from tiny_nets import CORNERS, corners
 from torch import Tensor, nn
 
 from rnp_cli.defense.samples import Samples, SplitSamples
-from rnp_cli.evidence.inversion import InversionConfig, invert_triggers
+from rnp_cli.evidence.inversion import InversionConfig, goals_of, invert_triggers
 from rnp_cli.evidence.triggers import FAMILIES, Candidates, Family
 from rnp_cli.evidence.triggers.overlay import Overlay, Overlays
 
@@ -147,8 +147,7 @@ def test_the_family_of_the_trigger_shows_the_class(
         model,
         samples,
         InversionConfig(steps=150),
-        targets=range(CORNERS),
-        family=family,
+        goals_of(range(CORNERS), family),
         seed=0,
     )
     assert found[2].found

@@ -47,11 +47,10 @@ def test_a_job_leaves_model_reports_and_summary(
         RNP_MODEL=str(digits.model),
         RNP_CLEAN_DIR=str(digits.clean),
         RNP_FAIL_ON=fail_on,
-        RNP_OUTPUT="new/model.safetensors",
     )
 
     assert ended.returncode == code, ended.stderr
-    assert (tmp_path / "new" / "model.safetensors").exists()
+    assert (tmp_path / "sanitized.safetensors").exists()
     reports = tmp_path / "rnp-reports"
     assert (reports / "report.html").read_text().startswith("<!DOCTYPE html>")
     [run] = json.loads((reports / "report.sarif").read_text())["runs"]
@@ -71,13 +70,17 @@ def test_a_job_that_cannot_run_annotates_the_error(digits: Any, tmp_path: Path) 
     broken.write_bytes(b"no checkpoint")
 
     ended, summary = run_script(
-        tmp_path, RNP_MODEL=str(broken), RNP_CLEAN_DIR=str(digits.clean)
+        tmp_path,
+        RNP_MODEL=str(broken),
+        RNP_CLEAN_DIR=str(digits.clean),
+        RNP_OUTPUT="new/model.safetensors",
     )
 
     assert ended.returncode == 3
     assert "::error title=rnp::" in ended.stderr
     assert summary == ""
     assert not (tmp_path / "rnp-reports").exists()
+    assert [*(tmp_path / "new").iterdir()] == []
 
 
 @pytest.mark.parametrize(

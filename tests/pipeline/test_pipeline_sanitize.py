@@ -32,7 +32,7 @@ from rnp_cli.report.find import read_report, report_of_model
 from rnp_cli.report.sanitization import OutputInfo, Report
 from rnp_cli.verifying import verify
 
-LOOK = ("unlearn", "invert", "invert", "invert")
+LOOK = ("unlearn", "invert")
 STUCK_STAGES = ("read", "samples", *LOOK, "recover", "prune")
 
 

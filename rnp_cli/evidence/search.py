@@ -1,0 +1,174 @@
+"""Search: triggers of one family on their way to being as small as works.
+
+Each goal has a row of its own: a candidate, images to turn, and a weight on the size,
+which grows while the candidate works and falls while it does not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from rnp_cli.defense.samples import Samples
+from rnp_cli.evidence.recovered import RecoveredTrigger, estimated_success, to_turn
+from rnp_cli.evidence.triggers import FAMILIES, Change, Family
+
+_LOWEST_WEIGHT, _HIGHEST_WEIGHT = 1e-3, 1e3  # of a size, beside the first weight
+
+
+@dataclass(frozen=True, eq=False)
+class Goal:
+    """What to look for: a change of images that turns them to a class.
+
+    target: the class; None is "any other class". near: what was found before, if the
+    search is to stay around it; of the same family.
+    """
+
+    target: int | None
+    family: Family = "overlay"
+    near: Change | None = None
+
+
+class Search:
+    """The triggers of some goals of one family, optimised together, a row for each."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        samples: Samples,
+        goals: Sequence[Goal],
+        *,
+        steps: int,
+        images_each: int,
+        success: float,
+        generator: torch.Generator,
+    ) -> None:
+        """Begin with random candidates.
+
+        images_each: that one step takes for each goal. success: share of its images
+        that a trigger must turn to count as found.
+        """
+        device = samples.images.device
+        channels, height, width = samples.images.shape[1:]
+        targets = [goal.target for goal in goals]
+        self._model = model
+        self._samples = samples
+        self._targets = targets
+        numbers = [[-1 if target is None else target] for target in targets]
+        self._goals = torch.tensor(numbers, device=device)  # (row, 1)
+        self._is_free = self._goals < 0  # of a class: any that is not the true one
+        self._success_wanted = success
+        everything = torch.arange(len(samples))
+        chosen = {target: to_turn(model, samples, target) for target in {*targets}}
+        of_goal = [
+            chosen[target] if len(chosen[target]) else everything for target in targets
+        ]
+        kind = FAMILIES[goals[0].family]
+        shape = (channels, height, width)
+        self.candidates = kind(len(goals), shape, generator, device)
+        for row, goal in enumerate(goals):
+            if goal.near is not None:
+                self.candidates.keep_near(row, goal.near.extent(), generator)
+        drawn = [
+            some[torch.randint(len(some), (images_each,), generator=generator)]
+            for _ in range(steps)
+            for some in of_goal
+        ]
+        by_step = torch.stack(drawn).view(steps, len(goals), images_each)
+        self._drawn = by_step.to(device)  # at once: a GPU is waited for
+        self._done = 0
+        self.optimizer = torch.optim.Adam(
+            self.candidates.parameters, lr=kind.learning_rate, betas=(0.5, 0.9)
+        )
+        self._first_weight = kind.first_weight
+        self._weight = torch.full((len(goals),), kind.first_weight, device=device)
+        self._success = torch.zeros(len(goals), device=device)  # a running mean
+        self._norm = torch.full((len(goals),), torch.inf, device=device)
+        self.turned = self._sizes = self._success  # in the last step
+
+    @property
+    def is_done(self) -> bool:
+        """Return whether all steps were taken."""
+        return self._done == len(self._drawn)
+
+    def stamp(self) -> tuple[Tensor, Tensor]:
+        """Return the next step's images, stamped, and their true labels.
+
+        images: (row, count, channel, height, width). labels: (row, count).
+        """
+        chosen = self._drawn[self._done]
+        images = self.candidates.stamp(self._samples.images[chosen])
+        return images, self._samples.labels[chosen]
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return what is to become small (row,), of logits (row, count, class)."""
+        loss, self.turned = self._judge(logits, labels)
+        self._sizes = self.candidates.sizes()
+        return loss + self._weight * self._sizes
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Remember candidates that are the best so far, then move all.
+
+        Nothing in it waits for the device.
+        """
+        self._success.lerp_(self.turned, 0.2)
+        works = self._success >= self._success_wanted
+        better = works & (self._sizes < self._norm)
+        self._norm = torch.where(better, self._sizes, self._norm)
+        self.candidates.keep(better)
+        weight = torch.where(works, self._weight * 1.1, self._weight / 1.15)
+        self._weight = weight.clamp(
+            _LOWEST_WEIGHT * self._first_weight,
+            _HIGHEST_WEIGHT * self._first_weight,
+        )
+        self.optimizer.step()
+        self._done += 1
+
+    def triggers(self, holdout: Samples) -> list[RecoveredTrigger]:
+        """Return what was found, with its success on samples not used for it."""
+        return [self._trigger(row, holdout) for row in range(len(self._targets))]
+
+    def _judge(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return loss (row,) and the share of images turned (row,)."""
+        says = logits.log_softmax(2)
+        goals = torch.where(self._is_free, labels, self._goals)
+        of_goal = says.gather(2, goals[:, :, None])[:, :, 0]
+        away = -torch.log(1 - of_goal.exp() + 1e-4)
+        loss = torch.where(self._is_free, away, -of_goal).mean(1)
+        reached = logits.argmax(2) == goals
+        return loss, (reached != self._is_free).float().mean(1)
+
+    def _trigger(self, row: int, holdout: Samples) -> RecoveredTrigger:
+        norm = float(self._norm[row])
+        found = math.isfinite(norm)
+        change = self.candidates.kept(row)
+        trigger = RecoveredTrigger(
+            target=self._targets[row],
+            change=change,
+            norm=norm if found else change.largest,
+            success=0.0,
+            found=found,
+        )
+        success = estimated_success(self._model, trigger, holdout)
+        return replace(trigger, success=success)
+
+
+def move(model: nn.Module, searches: Sequence[Search]) -> None:
+    """Move all candidates once; what they all stamp goes through the model at once."""
+    drawn = [search.stamp() for search in searches]
+    stamped = [images.flatten(0, 1) for images, _ in drawn]
+    logits = model(torch.cat(stamped)).split([len(images) for images in stamped])
+    losses = [
+        search.loss(said.view(*labels.shape, -1), labels)
+        for search, said, (_, labels) in zip(searches, logits, drawn, strict=True)
+    ]
+    for search in searches:
+        search.optimizer.zero_grad()
+    torch.cat(losses).sum().backward()
+    for search in searches:
+        search.step()
