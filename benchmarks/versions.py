@@ -6,8 +6,10 @@
 
 A version is a folder that holds ``rnp_cli``. Each sanitizes the same checkpoint with
 the same clean images in turn, by its defaults, from the command line, so that start-up
-counts. Ratios are of seconds computed, all threads together, which a busy machine
-hardly lengthens. Writes a table and its data.
+counts. The architecture of other people's checkpoints is named, since a version may not
+find it; what is in such a module, dropout for one, then has a part in it. Ratios are of
+seconds computed, all threads together, which a busy machine hardly lengthens. Writes a
+table and its data.
 """
 
 from __future__ import annotations
