@@ -25,7 +25,7 @@ from pathlib import Path
 
 from harness.methods import COMPARED, USUAL
 from harness.processes import run_all
-from harness.result import read_results, write_results
+from harness.result import publish, read_results
 from harness.run import Run, recall
 from harness.table import render
 from subjects import Subject, third_party_subjects, zoo_subjects
@@ -156,11 +156,8 @@ def tabulate(
         print(result.line(), flush=True)
         dead += [result] if result.died else []
     results = [kept for run in everything if (kept := run.kept())] + dead
-    options.results.mkdir(parents=True, exist_ok=True)
-    write_results(data, results)
     page = render(f"{title} on the models of {group_of(options)}", results)
-    data.with_suffix(".md").write_text(page)
-    print(page)
+    publish(data, results, page)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -28,7 +28,7 @@ from typing import get_args
 import torch
 from defense import find_subjects, group_of, read_options, results_file
 from harness.processes import run_all
-from harness.result import read_results, write_results
+from harness.result import publish, read_results
 from harness.sorting import auroc
 from harness.verdicts import Found, Search, Searcher, tell
 
@@ -63,11 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         results.append(found)
         print(_line(found), flush=True)
     data = results_file(options, "detection")
-    options.results.mkdir(parents=True, exist_ok=True)
-    write_results(data, results)
     page = render(results)
-    data.with_suffix(".md").write_text(page)
-    print(page)
+    publish(data, results, page)
 
 
 def _line(found: Found) -> str:

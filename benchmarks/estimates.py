@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 from defense import find_runs, find_subjects, group_of, read_options, results_file
 from harness.estimates import Estimate, estimate_of, still_holds
-from harness.result import write_results
+from harness.result import publish
 from harness.sorting import auroc
 
 CLOSE = 0.15  # of the true ASR
@@ -44,11 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         estimates += [found] if found else []
     if not estimates:
         raise SystemExit("No run is kept; benchmarks/defense.py makes them.")
-    options.results.mkdir(parents=True, exist_ok=True)
-    write_results(data, estimates)
     page = render(f"Reports on the models of {group_of(options)}", estimates)
-    data.with_suffix(".md").write_text(page)
-    print(page)
+    publish(data, estimates, page)
 
 
 def _read(data: Path) -> list[Estimate]:

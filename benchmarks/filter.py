@@ -25,7 +25,7 @@ from typing import get_args
 
 from defense import find_runs, find_subjects, group_of, read_options, results_file
 from harness.processes import run_all
-from harness.result import write_results
+from harness.result import publish
 from harness.sorting import RATES, Sorted, Sorter, Sorting
 
 IMAGES = 1000  # in a mixed folder
@@ -43,11 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         results.append(result)
         print(_line(result), flush=True)
     data = results_file(options, "filter")
-    options.results.mkdir(parents=True, exist_ok=True)
-    write_results(data, results)
     page = render(f"Triggered images, on the models of {group_of(options)}", results)
-    data.with_suffix(".md").write_text(page)
-    print(page)
+    publish(data, results, page)
 
 
 def find_sortings(options: argparse.Namespace) -> list[Sorting]:

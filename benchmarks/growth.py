@@ -21,7 +21,7 @@ from typing import get_args
 from defense import RESULTS
 from harness.plotting import needing_matplotlib
 from harness.processes import run_all
-from harness.result import write_results
+from harness.result import publish
 from speeding.case import Case, Timing
 from speeding.growth import AMOUNTS, Growth, exponent
 from subjects import Subject, zoo_subjects
@@ -50,14 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"{timing.seconds:.1f} s, floor {timing.floor:.1f} s",
             flush=True,
         )
-    options.results.mkdir(parents=True, exist_ok=True)
     device = str(choose_device(options.device)).partition(":")[0]
     data = options.results / f"growth-{device}.json"
-    write_results(data, timings)
     growths = _growths(timings, options)
     page = render(growths, options.method)
-    data.with_suffix(".md").write_text(page)
-    print(page)
+    publish(data, timings, page)
     draw_growths(growths, data.with_suffix(".png"))
 
 

@@ -30,7 +30,7 @@ from defense import find_runs, find_subjects, group_of, read_options, results_fi
 from exposed import EXPOSED
 from harness.exposure import PRUNED, Exposure, Removal
 from harness.processes import run_all
-from harness.result import Result, read_results, write_results
+from harness.result import Result, publish, read_results
 from harness.run import Run, recall
 from harness.table import (
     CLEANSED_COST,
@@ -64,11 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(result.line(), flush=True)
             results.append(result)
     data = results_file(options, "removal")
-    options.results.mkdir(parents=True, exist_ok=True)
-    write_results(data, results)
     page = render(f"Removal from what is exposed, {group_of(options)}", results)
-    data.with_suffix(".md").write_text(page)
-    print(page)
+    publish(data, results, page)
 
 
 def _exposure(run: Run) -> Exposure:

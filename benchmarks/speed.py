@@ -25,7 +25,7 @@ from typing import get_args
 
 from defense import RESULTS
 from harness.processes import run_all
-from harness.result import write_results
+from harness.result import publish
 from speeding.case import Case, Timing
 from speeding.models import TIMED
 from subjects import Subject, zoo_subjects
@@ -43,13 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for timing in run_all(list(_cases(options)), jobs=1):
         timings.append(timing)
         print(_line(timing), flush=True)
-    options.results.mkdir(parents=True, exist_ok=True)
     device = str(choose_device(options.device)).partition(":")[0]
     data = options.results / f"speed-{options.profile}-{device}.json"
-    write_results(data, timings)
     page = render(timings)
-    data.with_suffix(".md").write_text(page)
-    print(page)
+    publish(data, timings, page)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

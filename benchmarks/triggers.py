@@ -28,7 +28,7 @@ from harness.masks_sheet import draw_masks
 from harness.patch import REACH, SHOWN, STAMPED
 from harness.processes import run_all
 from harness.recovery import On, Recovered, Recovery
-from harness.result import write_results
+from harness.result import publish
 
 from rnp_cli.device import choose_device
 
@@ -64,14 +64,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         results.append(result)
         print(_line(result), flush=True)
     data = results_file(options, "triggers")
-    options.results.mkdir(parents=True, exist_ok=True)
-    write_results(data, results)
     page = render(f"Recovered triggers, on the models of {group_of(options)}", results)
-    data.with_suffix(".md").write_text(page)
+    publish(data, results, page)
     seed, count = options.seeds[0], max(options.samples)
     drawn = [r for r in recoveries if (r.seed, r.samples) == (seed, count)]
     draw_masks(drawn, data.with_suffix(".png"))
-    print(page)
 
 
 def _line(result: Recovered) -> str:

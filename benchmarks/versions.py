@@ -24,7 +24,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from defense import RESULTS, find_subjects, results_file
-from harness.result import Shares, shown, write_results
+from harness.result import Shares, publish, shown
 from harness.tool import write_images
 from pydantic import BaseModel, ConfigDict
 from subjects import Subject
@@ -63,12 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for number, version in enumerate(options.versions):
             runs.append(_run(number, version, subject, before, clean, work))
             print(_line(runs[-1]), flush=True)
-    options.results.mkdir(parents=True, exist_ok=True)
     data = results_file(options, "versions")
-    write_results(data, runs)
     page = render(runs)
-    data.with_suffix(".md").write_text(page)
-    print(page)
+    publish(data, runs, page)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

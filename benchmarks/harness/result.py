@@ -70,9 +70,12 @@ def write(file: Path, content: BaseModel) -> None:
     _replace(file, content.model_dump_json(indent=2))
 
 
-def write_results(file: Path, results: Sequence[BaseModel]) -> None:
-    """Write a table's data."""
+def publish(file: Path, results: Sequence[BaseModel], page: str) -> None:
+    """Write a table's data, and its page beside them; print the page."""
+    file.parent.mkdir(parents=True, exist_ok=True)
     _replace(file, json.dumps([r.model_dump() for r in results], indent=1))
+    file.with_suffix(".md").write_text(page)
+    print(page)
 
 
 def read_results(file: Path) -> list[Result]:
