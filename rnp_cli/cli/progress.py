@@ -23,6 +23,7 @@ WORDS = {
     "samples": "Load clean samples",
     "memory": "Fit batches into the memory",
     "unlearn": "Unlearn the clean skill",
+    "mistakes": "Unlearn again, to hear where mistakes go",
     "invert": "Recover triggers",
     "recover": "Recover channel masks",
     "adversarial": "Fit the masks against an adversary",

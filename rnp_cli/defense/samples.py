@@ -57,3 +57,15 @@ class SplitSamples:
             torch.cat([self.fit.images, self.holdout.images]),
             torch.cat([self.fit.labels, self.holdout.labels]),
         )
+
+    def redrawn(self, seed: int) -> SplitSamples:
+        """Hold others out by chance, as many as before."""
+        everything = self.everything()
+        generator = torch.Generator().manual_seed(seed)
+        order = torch.randperm(len(everything), generator=generator)
+        held = len(self.holdout)
+        return SplitSamples(
+            fit=everything.take(order[held:].sort().values),
+            holdout=everything.take(order[:held].sort().values),
+            num_classes=self.num_classes,
+        )

@@ -37,8 +37,8 @@ class InversionConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    steps: int = Field(140, ge=1)
-    images_per_class: int = Field(16, ge=1)
+    steps: int = Field(100, ge=1)
+    images_per_class: int = Field(12, ge=1)
     success: float = Field(0.95, gt=0, le=1)
     """Share of the clean images of other classes that a trigger must turn to its class
     to count as found."""

@@ -16,13 +16,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from rnp_cli.defense.augment import Augmentation
 from rnp_cli.defense.channels import ChannelLayer, has_batchnorm
-from rnp_cli.defense.samples import Samples
+from rnp_cli.defense.samples import Samples, SplitSamples
 from rnp_cli.defense.score import logits_of
-from rnp_cli.defense.unlearn import Unlearned
+from rnp_cli.defense.unlearn import UnlearnConfig, Unlearned, unlearn_half
+from rnp_cli.device import seeded
+from rnp_cli.errors import DefenseFailed
+from rnp_cli.events import Listener, StageDone, StageStarted, StepDone, ignore
 
+STAGE = "mistakes"
 _FEWEST_CLASSES = 5  # with two, each one's mistakes can only go to the other
 
 
@@ -46,33 +51,89 @@ def label_evidence(unlearned: nn.Module, samples: Samples) -> LabelEvidence:
     return _evidence(counts, len(samples))
 
 
-def path_evidence(
-    unlearned: Unlearned, layers: Sequence[ChannelLayer], samples: Samples
+def hear_mistakes(
+    model: nn.Module,
+    unlearned: Unlearned,
+    layers: Sequence[ChannelLayer],
+    samples: SplitSamples,
+    config: UnlearnConfig,
+    *,
+    times: int,
+    augmentation: Augmentation,
+    seed: int,
+    listen: Listener = ignore,
 ) -> LabelEvidence | None:
-    """Pool where new mistakes go early on the way, each epoch counting the same.
+    """Unlearn until ``times`` ways down are known, and pool where new mistakes go.
+
+    unlearned: the first of them. The others end half way, each with other samples held
+    out; one that does not come so far has no say.
+    Returns None where the first says nothing.
+    """
+    everything = samples.everything()
+    first = path_evidence([unlearned], layers, everything)
+    if first is None or times == 1:
+        return first
+    listen(StageStarted(stage=STAGE, total=times - 1))
+    paths = [unlearned]
+    for number in range(1, times):
+        try:
+            with seeded(seed + number, samples.fit.images.device):
+                half = unlearn_half(
+                    model,
+                    samples.redrawn(seed + number),
+                    config,
+                    augmentation=augmentation,
+                    seed=seed + number,
+                )
+        except DefenseFailed:
+            continue
+        paths.append(half)
+        listen(StepDone(stage=STAGE, step=number))
+    pooled = path_evidence(paths, layers, everything) or first
+    summary = f"{pooled.share:.0%} of the first new ones go to class {pooled.target}"
+    listen(StageDone(stage=STAGE, summary=summary))
+    return pooled
+
+
+def path_evidence(
+    paths: Sequence[Unlearned], layers: Sequence[ChannelLayer], samples: Samples
+) -> LabelEvidence | None:
+    """Pool where new mistakes go early on the ways down, each counting the same.
 
     New are those that a class draws beyond what it drew before. They are held against
     the samples that are not of the class, so that in the mean it does not matter how
-    many it has itself.
+    many it has itself. On a way each epoch counts the same.
     samples: all clean samples.
     Returns None where they say nothing: without BatchNorm, with few classes, or where
-    the way down leapt over its first half.
+    the ways down leapt over their first half.
     """
-    classes = len(unlearned.mistaken)
-    early = [epoch for epoch in unlearned.history if unlearned.is_early(epoch)]
+    classes = len(paths[0].mistaken)
+    if not has_batchnorm(layers) or classes < _FEWEST_CLASSES:
+        return None
     own = torch.bincount(samples.labels.cpu(), minlength=classes)
     others = (len(samples) - own).clamp_min(1)
-    before = torch.tensor(unlearned.mistaken)
-    new = [(torch.tensor(epoch.mistaken) - before).clamp_min(0) for epoch in early]
-    new = [counts for counts in new if counts.sum() > 0]
-    if not has_batchnorm(layers) or classes < _FEWEST_CLASSES or not new:
+    shares, counted = [], []
+    for path in paths:
+        if new := _new_mistakes(path):
+            rates = [counts.double() / others for counts in new]
+            shares.append(torch.stack([rate / rate.sum() for rate in rates]).mean(0))
+            counted.append(torch.stack(new).sum(1).double().mean())
+    if not shares:
         return None
-    rates = [counts.double() / others for counts in new]
-    shares = torch.stack([rate / rate.sum() for rate in rates]).mean(0)
-    return _evidence(shares, round(torch.stack(new).sum(1).double().mean().item()))
+    return _evidence(
+        torch.stack(shares).mean(0), round(torch.stack(counted).mean().item())
+    )
 
 
-def _evidence(counts: torch.Tensor, counted: int) -> LabelEvidence:
+def _new_mistakes(path: Unlearned) -> list[Tensor]:
+    """Return by early epoch how many more mistakes each class draws than before."""
+    before = torch.tensor(path.mistaken)
+    early = [epoch for epoch in path.history if path.is_early(epoch)]
+    new = [(torch.tensor(epoch.mistaken) - before).clamp_min(0) for epoch in early]
+    return [counts for counts in new if counts.sum() > 0]
+
+
+def _evidence(counts: Tensor, counted: int) -> LabelEvidence:
     shares = (counts.double() / counts.sum()).tolist()
     target = int(counts.argmax())
     return LabelEvidence(target, shares[target], tuple(shares), counted)

@@ -1,7 +1,9 @@
 """Search: triggers of one family on their way to being as small as works.
 
 Each goal has a row of its own: a candidate, images to turn, and a weight on the size,
-which grows while the candidate works and falls while it does not.
+which grows while the candidate works and falls while it does not. It grows fast until
+the candidate fails for the first time: what the size has to weigh against the answers
+of a network is not known beforehand, and differs by orders of magnitude.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from rnp_cli.defense.samples import Samples
 from rnp_cli.evidence.recovered import RecoveredTrigger, estimated_success, to_turn
 from rnp_cli.evidence.triggers import FAMILIES, Change, Family
 
+_FIRST_GROWTH, _GROWTH, _FALL = 1.6, 1.1, 1.15  # of the weight, in each step
+_JUDGED = 144  # images that a running mean of success rests on
 _LOWEST_WEIGHT, _HIGHEST_WEIGHT = 1e-3, 1e3  # of a size, beside the first weight
 
 
@@ -87,6 +91,9 @@ class Search:
         self._first_weight = kind.first_weight
         self._weight = torch.full((len(goals),), kind.first_weight, device=device)
         self._success = torch.zeros(len(goals), device=device)  # a running mean
+        self._renewed = min(1.0, 2 * images_each / (_JUDGED + images_each))
+        self._has_worked = torch.zeros(len(goals), dtype=torch.bool, device=device)
+        self._has_failed = self._has_worked
         self._norm = torch.full((len(goals),), torch.inf, device=device)
         self.turned = self._sizes = self._success  # in the last step
 
@@ -116,12 +123,15 @@ class Search:
 
         Nothing in it waits for the device.
         """
-        self._success.lerp_(self.turned, 0.2)
+        self._success.lerp_(self.turned, self._renewed)
         works = self._success >= self._success_wanted
+        self._has_failed = self._has_failed | (self._has_worked & ~works)
+        self._has_worked = self._has_worked | works
         better = works & (self._sizes < self._norm)
         self._norm = torch.where(better, self._sizes, self._norm)
         self.candidates.keep(better)
-        weight = torch.where(works, self._weight * 1.1, self._weight / 1.15)
+        growth = torch.where(self._has_failed, _GROWTH, _FIRST_GROWTH)
+        weight = self._weight * torch.where(works, growth, 1 / _FALL)
         self._weight = weight.clamp(
             _LOWEST_WEIGHT * self._first_weight,
             _HIGHEST_WEIGHT * self._first_weight,

@@ -7,11 +7,10 @@ all absolute deviations, which says little with ten classes.) Each family of tri
 asked, and the one that says most is heard, its p-value times their number (Bonferroni).
 The second is unlearning: the share of new mistakes that one class draws. It
 does not ask what a trigger looks like, but several targets hide one another. A class is
-held against both (Fisher's method), so that either alone can convict it.
+held against both, so that either alone can convict it.
 
 Each p-value is of the class that stands out most by chance (``evidence/chance.py``).
-By chance the witnesses seldom name the same one, so that Fisher's method errs on the
-careful side. That they err independently of each other is an assumption.
+That the witnesses err independently of each other is an assumption.
 """
 
 from __future__ import annotations
@@ -103,7 +102,9 @@ def judge(
     chosen = min(judged, key=lambda verdict: (verdict.p_value, -verdict.index))
     if chosen.level == "none":
         return replace(chosen, kind=None, target=None)
-    alone = 1.0 if chosen.p_label is None else _fisher(1.0, chosen.p_label)
+    alone = 1.0
+    if drawn is not None and chosen.p_label is not None:
+        alone = combined(1.0, chosen.p_label, len(drawn.shares))
     if weighed and weighed[chosen.family].are_few and _level(alone, config) != "strong":
         return replace(chosen, level="weak")
     return chosen
@@ -128,7 +129,9 @@ def _all_to_one(
     index, p_family = said[family]
     p_size = min(1.0, p_family * _speaking(weighed))
     p_label = None if drawn is None else drawn.p_value(target)
-    p_value = p_size if p_label is None else _fisher(p_size, p_label)
+    p_value = p_size
+    if drawn is not None and p_label is not None:
+        p_value = combined(p_size, p_label, len(drawn.shares))
     level = _level(p_value, config)
     return Verdict(level, "all-to-one", target, family, index, p_size, p_label, p_value)
 
@@ -154,10 +157,19 @@ def _speaking(weighed: Mapping[Family, Sizes]) -> int:
     return max(1, sum(1 for sizes in weighed.values() if sizes.targets))
 
 
-def _fisher(first: float, second: float) -> float:
-    """Combine two p-values: chi-squared with four degrees of freedom, closed form."""
+def combined(first: float, second: float, classes: int) -> float:
+    """Combine the p-values of two witnesses, each of the class that stands out most.
+
+    By chance they name the same of ``classes`` once in so many times, and then the
+    product is that of two p-values (Fisher's method, in closed form); else either has
+    to be so small alone.
+    """
     product = first * second
-    return product * (1 - math.log(product)) if product < 1 else 1.0
+    if product >= 1:
+        return 1.0
+    apart = 1 - (1 - product) ** 2
+    same = product * (1 - math.log(product))
+    return apart + (same - apart) / classes
 
 
 def _level(p_value: float, config: VerdictConfig) -> Level:

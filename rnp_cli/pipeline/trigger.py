@@ -213,6 +213,7 @@ def _settings(request: TriggerRequest) -> dict[str, Any]:
     """Return what was read of the settings."""
     unread: dict[str, Any] = {
         "closing": True,
+        "unlearnings": True,
         "verdict": {"weak", "strong", "usual_concentration"},
     }
     settings = request.evidence.model_dump(exclude=unread)

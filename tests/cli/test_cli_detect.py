@@ -33,6 +33,7 @@ def test_json_is_all_that_goes_to_stdout_and_the_policy_can_be_off(
         "json",
         "--fail-on",
         "never",
+        "--hear-both",
     )
 
     assert run.code == 0
@@ -42,8 +43,12 @@ def test_json_is_all_that_goes_to_stdout_and_the_policy_can_be_off(
     assert found.label is not None
     assert found.label.target == 7
     assert {trigger.target for trigger in found.triggers} == {None, *range(10)}
-    assert set(found.run.stages) == {"read", "samples", "unlearn", "invert"}
-    assert set(found.settings) == {"unlearn", "most_classes", "inversion", "verdict"}
+    assert set(found.run.stages) == {
+        *("read", "samples", "unlearn", "mistakes", "invert")
+    }
+    assert set(found.settings) == {
+        *("unlearn", "unlearnings", "most_classes", "inversion", "verdict")
+    }
     report = tmp_path / "detection.json"
     report.write_text(run.out)
     assert "Strong evidence" in rnp("inspect", report).out

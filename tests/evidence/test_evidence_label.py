@@ -56,7 +56,7 @@ def of_classes(*counts: int) -> Samples:
 
 
 def evidence_of(
-    found: Unlearned, samples: Samples | None = None
+    *found: Unlearned, samples: Samples | None = None
 ) -> LabelEvidence | None:
     return path_evidence(found, [PLAIN, NORM], samples or of_classes(*[50] * 5))
 
@@ -84,7 +84,7 @@ def test_where_one_step_leaps_over_the_first_half_nothing_is_said() -> None:
 
 def test_a_class_is_held_against_the_samples_that_are_not_its_own() -> None:
     samples = of_classes(60, 20, 10, 5, 5)
-    evidence = evidence_of(path((0.8, (22, 42, 2, 2, 2))), samples)
+    evidence = evidence_of(path((0.8, (22, 42, 2, 2, 2))), samples=samples)
     assert evidence is not None
     assert evidence.shares == pytest.approx((0.5, 0.5, 0.0, 0.0, 0.0))
 
@@ -95,5 +95,22 @@ def test_mistakes_that_only_change_places_say_nothing() -> None:
 
 def test_without_batchnorm_or_with_few_classes_nothing_is_said() -> None:
     found = path((0.8, (2, 22, 2, 2, 2)))
-    assert path_evidence(found, [PLAIN], of_classes(*[50] * 5)) is None
-    assert evidence_of(path((0.8, (2, 22))), of_classes(50, 50)) is None
+    assert path_evidence([found], [PLAIN], of_classes(*[50] * 5)) is None
+    assert evidence_of(path((0.8, (2, 22))), samples=of_classes(50, 50)) is None
+
+
+def test_each_way_down_counts_the_same_however_many_epochs_it_has() -> None:
+    long = path((0.9, (2, 22, 2, 2, 2)), (0.8, (2, 42, 2, 2, 2)))
+    short = path((0.8, (2, 2, 12, 2, 2)))
+
+    evidence = evidence_of(long, short)
+
+    assert evidence is not None
+    assert evidence.shares == pytest.approx((0.0, 0.5, 0.5, 0.0, 0.0))
+    assert evidence.counted == 20
+
+
+def test_a_way_that_leaps_has_no_say_among_others() -> None:
+    leap = path((0.3, (22, 2, 2, 2, 2)))
+    sound = path((0.8, (2, 22, 2, 2, 2)))
+    assert evidence_of(leap, sound) == evidence_of(sound)

@@ -13,8 +13,9 @@ from rnp_cli.defense.samples import Samples, SplitSamples
 from rnp_cli.defense.score import clean_accuracy
 from rnp_cli.defense.unlearn import UnlearnConfig, Unlearned
 from rnp_cli.errors import DefenseFailed
-from rnp_cli.events import Event, StageDone, StageStarted
+from rnp_cli.events import Event, StageDone, StageStarted, StepDone
 from rnp_cli.evidence.inversion import InversionConfig
+from rnp_cli.evidence.label import LabelEvidence
 from rnp_cli.evidence.look import Evidence, EvidenceConfig, look, look_again
 from rnp_cli.evidence.recovered import RecoveredTrigger
 from rnp_cli.evidence.triggers import FAMILIES, Change, Family
@@ -66,7 +67,7 @@ def samples() -> SplitSamples:
 
 @pytest.fixture(scope="module")
 def clean() -> nn.Module:
-    return trained(stripe_net(), stripes(240, seed=3), epochs=4)
+    return trained(stripe_net(), stripes(240, seed=3), epochs=8)
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +162,8 @@ def test_triggers_are_not_sought_where_unlearning_is_strong_evidence(
         listen=events.append,
     )
 
-    assert {e.stage for e in events if isinstance(e, StageDone)} == {"unlearn"}
+    stages = {e.stage for e in events if isinstance(e, StageDone)}
+    assert stages == {"unlearn", "mistakes"}
     assert found.triggers == ()
     assert found.label == evidence.label
     assert (found.verdict.level, found.verdict.target) == ("strong", TARGET)
@@ -298,7 +300,61 @@ def test_the_stages_are_announced(backdoored: nn.Module, samples: SplitSamples) 
     looked(backdoored, samples, unlearning=UnlearnConfig(), listen=heard.append)
 
     started = [event.stage for event in heard if isinstance(event, StageStarted)]
-    assert started == ["unlearn", "invert"]
+    assert started == ["unlearn", "mistakes", "invert"]
+
+
+def test_several_unlearnings_are_heard_and_pooled(
+    clean: nn.Module, samples: SplitSamples
+) -> None:
+    events: list[Event] = []
+
+    def label(unlearnings: int) -> LabelEvidence:
+        events.clear()
+        found = looked(
+            clean,
+            samples,
+            unlearning=UnlearnConfig(),
+            unlearnings=unlearnings,
+            listen=events.append,
+        )
+        assert found.label is not None
+        return found.label
+
+    one = label(1)
+    assert "mistakes" not in {e.stage for e in events}
+    three = label(3)
+    of_more = [e for e in events if e.stage == "mistakes"]
+    assert three.shares != one.shares
+    assert sum(three.shares) == pytest.approx(1)
+    assert of_more[0] == StageStarted(stage="mistakes", total=2)
+    assert [e.step for e in of_more if isinstance(e, StepDone)] == [1, 2]
+    assert isinstance(of_more[-1], StageDone)
+    assert f"{three.share:.0%}" in of_more[-1].summary
+
+
+def test_weak_triggers_are_recovered_twice_and_the_smaller_ones_count(
+    backdoored: nn.Module, samples: SplitSamples
+) -> None:
+    def searched(**levels: float) -> tuple[int, Evidence]:
+        events: list[Event] = []
+        found = looked(
+            backdoored,
+            samples,
+            inversion=FOUND,
+            verdict=VerdictConfig(**levels),
+            listen=events.append,
+        )
+        started = [e.stage for e in events if isinstance(e, StageStarted)]
+        return started.count("invert"), found
+
+    strong, once = searched()
+    weak, twice = searched(strong=1e-9)
+
+    assert (strong, weak) == (1, 2)
+    pairs = list(zip(once.triggers, twice.triggers, strict=True))
+    assert all(b.norm <= a.norm for a, b in pairs if a.found)
+    assert any(b.norm < a.norm for a, b in pairs if a.found)
+    assert (twice.verdict.level, twice.verdict.target) == ("weak", TARGET)
 
 
 def test_a_second_look_takes_the_newest_triggers_and_keeps_the_others(

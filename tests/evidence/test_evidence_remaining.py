@@ -396,7 +396,7 @@ def test_what_works_partly_to_any_other_class_is_no_verdict(
 
 def test_only_classes_that_were_looked_at_are_compared(samples: SplitSamples) -> None:
     triggers = [t for t in first_patch(samples) if t.target != 0]
-    closing = remaining(triggers, samples, harder=0.9, last_nearby=2)
+    closing = remaining(triggers, samples, harder=0.8, last_nearby=2, usual=0.8)
 
     assert closing.recover(Corners(), number=1) == []
     assert closing.is_usual()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from rnp_cli.defense.samples import Samples, SplitSamples
 from rnp_cli.evidence.inversion import InversionConfig, goals_of, invert_triggers
 from rnp_cli.evidence.triggers import FAMILIES, Candidates, Family
+from rnp_cli.evidence.triggers.addition import Addition
 from rnp_cli.evidence.triggers.overlay import Overlay, Overlays
 
 SHAPE = (3, 8, 12)
@@ -105,6 +106,19 @@ def test_a_patch_is_varied_by_pixels_and_by_one_colour() -> None:
     extreme = ((around == 0) | (around == 1)).all(2).all(1)
     assert 60 < int(one.sum()) < 140
     assert 60 < int(extreme.sum()) < 140
+
+
+def test_an_addition_is_varied_by_its_strength_up_to_twice() -> None:
+    change = torch.full(SHAPE, 0.1)
+    plain = torch.full((200, *SHAPE), 0.5)
+
+    varied = Addition(change).vary(plain, torch.Generator().manual_seed(0))
+
+    added = varied - plain
+    strengths = added[:, 0, 0, 0] / 0.1
+    assert torch.allclose(added, added[:, :1, :1, :1].expand_as(added), atol=1e-6)
+    assert 0.99 < float(strengths.min()) < 1.1
+    assert 1.9 < float(strengths.max()) < 2.01
 
 
 class Hidden(nn.Module):

@@ -17,6 +17,7 @@ from rnp_cli.evidence.verdict import (
     Level,
     Verdict,
     VerdictConfig,
+    combined,
     judge,
 )
 
@@ -307,3 +308,29 @@ def test_three_families_seldom_call_chance_evidence(
     ]
     assert levels.count("none") > 135
     assert levels.count("strong") <= 2
+
+
+def test_witnesses_that_say_nothing_are_believed_as_seldom_as_they_claim() -> None:
+    """By chance two p-values below t both name the same class once in ten times."""
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.rand(20_000, 2, generator=generator).tolist()
+    agree = (torch.rand(20_000, generator=generator) < 0.1).tolist()
+
+    def told(sizes: float, label: float, same: bool) -> float:
+        if same:
+            return combined(sizes, label, 10)
+        return min(combined(sizes, 1.0, 10), combined(1.0, label, 10))
+
+    told_p = torch.tensor(
+        [told(*pair, same) for pair, same in zip(drawn, agree, strict=True)]
+    )
+    for level in (0.01, 0.05, 0.2):
+        share = (told_p <= level).double().mean().item()
+        assert share == pytest.approx(level, rel=0.15)
+
+
+@pytest.mark.parametrize("classes", [2, 10, 1000])
+def test_two_witnesses_are_never_surer_than_certain(classes: int) -> None:
+    assert combined(1.0, 1.0, classes) == 1
+    assert combined(0.9, 0.9, classes) <= 1
+    assert combined(1e-4, 1e-4, classes) < combined(1e-4, 1.0, classes)

@@ -1,7 +1,8 @@
 """Addition: one change added to every image; faint image-wide triggers show as such.
 
 A targeted universal perturbation (Moosavi-Dezfooli et al., CVPR 2017), made as small as
-works by the weight on its size, as a mask is.
+works by the weight on its size, as a mask is. The attacker's may well be stronger: many
+train with a fainter signal than they attack with (Barni et al., ICIP 2019).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from rnp_cli.evidence.triggers.base import Family, near_zero, where_rows
 
+_STRONGEST = 2.0  # times what was found, when it is varied
 _LEAST = 1e-8  # below every visible change; no division by zero
 
 
@@ -36,8 +38,10 @@ class Addition:
         return (images + self.change.to(images.device)).clamp(0, 1)
 
     def vary(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Do what ``stamp`` does: it has its place, and is not made of pixels."""
-        return self.stamp(images)
+        """Add it more strongly to each image; it has its place."""
+        drawn = torch.rand((len(images), 1, 1, 1), generator=generator)
+        strength = (1 + (_STRONGEST - 1) * drawn).to(images.device)
+        return (images + strength * self.change.to(images.device)).clamp(0, 1)
 
     def picture(self) -> Tensor:
         """Draw it on gray, as strong as fits."""
