@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-Change = Mapping[str, Mapping[str, Any]]
+Change = Mapping[str, Any]
 
 ABLATIONS: Mapping[str, Change] = {
+    "several-unlearnings": {"unlearnings": 1},
     "slow-walk": {"unlearn": {"longest_early_drop": 0.5}},
     "distillation": {"repair": {"distillation": 0.0}},
     "varied-stamps": {"repair": {"varied": 0.0}},
@@ -22,5 +23,5 @@ ABLATIONS: Mapping[str, Change] = {
     "free-attempts": {"inversion": {"free_attempts": 1}},
     "long-rounds": {"repair": {"epochs": 5}},
     "beyond-the-usual": {"closing": {"harder": 1.0}},
-    "long-inversion": {"inversion": {"steps": 70}},
+    "long-inversion": {"inversion": {"steps": 50}},
 }

@@ -35,11 +35,11 @@ class UsualConfig(BaseModel):
     usual_classes: float = Field(3.0, gt=0)
     """How much that counts beside the spread that a model shows itself: as if it had
     been seen in so many more classes."""
-    usual_concentration: float = Field(5.0, gt=0)
+    usual_concentration: float = Field(3.0, gt=0)
     """How evenly a clean model's mistakes go to all classes while it unlearns: the
-    total concentration of a Dirichlet distribution; more is more evenly. With ten
-    classes the largest share is .37, in the mean of two unlearnings each of six clean
-    models of the project's own zoo."""
+    total concentration of a Dirichlet distribution; more is more evenly. The mean of
+    several unlearnings is more even, by the root of their number: some of it is chance,
+    some the model's own habit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +117,8 @@ class Drawn:
 def weigh_mistakes(label: LabelEvidence, config: UsualConfig, *, seed: int) -> Drawn:
     """Compare the shares of the classes."""
     classes = len(label.shares)
-    concentration = torch.full((classes,), config.usual_concentration / classes)
+    total = config.usual_concentration * math.sqrt(label.unlearnings)
+    concentration = torch.full((classes,), total / classes)
     with torch.random.fork_rng([]):  # neither distribution takes a generator
         torch.default_generator.manual_seed(seed)
         usual = torch.distributions.Dirichlet(concentration.double())

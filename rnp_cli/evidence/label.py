@@ -36,12 +36,14 @@ class LabelEvidence:
     """The suspected target class, and the share of clean samples sent there.
 
     shares: per class, in [0, 1], summing to 1. counted: how many samples they rest on.
+    unlearnings: how many they are the mean of.
     """
 
     target: int
     share: float
     shares: tuple[float, ...]
     counted: int
+    unlearnings: int = 1
 
 
 def label_evidence(unlearned: nn.Module, samples: Samples) -> LabelEvidence:
@@ -67,12 +69,7 @@ def hear_mistakes(
 
     unlearned: the first of them. The others end half way, each with other samples held
     out; one that does not come so far has no say.
-    Returns None where the first says nothing.
     """
-    everything = samples.everything()
-    first = path_evidence([unlearned], layers, everything)
-    if first is None or times == 1:
-        return first
     listen(StageStarted(stage=STAGE, total=times - 1))
     paths = [unlearned]
     for number in range(1, times):
@@ -89,8 +86,11 @@ def hear_mistakes(
             continue
         paths.append(half)
         listen(StepDone(stage=STAGE, step=number))
-    pooled = path_evidence(paths, layers, everything) or first
-    summary = f"{pooled.share:.0%} of the first new ones go to class {pooled.target}"
+    pooled = path_evidence(paths, layers, samples.everything())
+    summary = "nothing is told"
+    if pooled is not None:
+        share, target = pooled.share, pooled.target
+        summary = f"{share:.0%} of the first new ones go to class {target}"
     listen(StageDone(stage=STAGE, summary=summary))
     return pooled
 
@@ -120,9 +120,8 @@ def path_evidence(
             counted.append(torch.stack(new).sum(1).double().mean())
     if not shares:
         return None
-    return _evidence(
-        torch.stack(shares).mean(0), round(torch.stack(counted).mean().item())
-    )
+    mean = torch.stack(counted).mean().item()
+    return _evidence(torch.stack(shares).mean(0), round(mean), len(shares))
 
 
 def _new_mistakes(path: Unlearned) -> list[Tensor]:
@@ -133,7 +132,7 @@ def _new_mistakes(path: Unlearned) -> list[Tensor]:
     return [counts for counts in new if counts.sum() > 0]
 
 
-def _evidence(counts: Tensor, counted: int) -> LabelEvidence:
+def _evidence(counts: Tensor, counted: int, unlearnings: int = 1) -> LabelEvidence:
     shares = (counts.double() / counts.sum()).tolist()
     target = int(counts.argmax())
-    return LabelEvidence(target, shares[target], tuple(shares), counted)
+    return LabelEvidence(target, shares[target], tuple(shares), counted, unlearnings)

@@ -18,7 +18,7 @@ from rnp_cli.errors import DefenseFailed
 from rnp_cli.events import Listener, ignore
 from rnp_cli.evidence.closing import convicted_by_triggers
 from rnp_cli.evidence.inversion import InversionConfig, goals_of, invert_each
-from rnp_cli.evidence.label import LabelEvidence, hear_mistakes
+from rnp_cli.evidence.label import LabelEvidence, hear_mistakes, path_evidence
 from rnp_cli.evidence.recovered import RecoveredTrigger
 from rnp_cli.evidence.remaining import ClosingConfig
 from rnp_cli.evidence.triggers import FAMILIES
@@ -28,8 +28,8 @@ from rnp_cli.evidence.verdict import Verdict, VerdictConfig, judge
 class EvidenceConfig(BaseModel):
     """The knobs of what tells a backdoor.
 
-    unlearnings: how often the model unlearns to hear where its mistakes go; the first
-    goes all the way, the others half.
+    unlearnings: how often the model unlearns to hear where its mistakes go, unless
+    there is strong evidence at once; the first goes all the way, the others half.
     most_classes: triggers are recovered for at most so many classes, those first that
     draw the most mistakes while the model unlearns.
     """
@@ -67,29 +67,33 @@ def look(
 ) -> Evidence:
     """Hear both witnesses on ``model``, which stays as it is.
 
+    What is not strong evidence at once is looked at longer: the model unlearns more
+    often, and where triggers are weak evidence they are recovered twice, and the
+    smaller ones count (one search that ended far from the smallest makes another class
+    stand out).
+
     model: images (batch, channel, height, width) in [0, 1] to logits (batch, class).
     hear_both: or else no triggers are recovered where unlearning alone is strong
-    evidence, which they cannot make any weaker. Where triggers are weak evidence they
-    are recovered twice, and the smaller ones count: a search that ended far from the
-    smallest makes another class stand out.
+    evidence, which they cannot make any weaker.
     Raises DefenseFailed when neither witness has anything to say.
     """
-    unlearned, layers, label = _unlearn(
-        model, samples, unlearning, config, augmentation, seed, listen
-    )
-    if not hear_both and label is not None:
-        alone = judge((), label, config.verdict, seed=seed)
-        if alone.level == "strong":
-            return Evidence(layers, unlearned, label, (), alone)
-    triggers = _invert(model, samples, config, label, seed, listen)
+    ask = _Asking(model, samples, unlearning, config, augmentation, seed, listen)
+    unlearned, layers = ask.unlearn()
+    label = ask.mistakes(unlearned, layers)
+    triggers = ask.triggers(label) if hear_both else ()
+    verdict = ask.verdict(triggers, label)
+    if verdict.level != "strong":
+        label = ask.mistakes(unlearned, layers, times=config.unlearnings)
+        verdict = ask.verdict(triggers, label)
+    if not triggers and verdict.level != "strong":
+        triggers = ask.triggers(label)
+        verdict = ask.verdict(triggers, label)
     if isinstance(unlearned, DefenseFailed) and not any(t.found for t in triggers):
         raise unlearned
-    verdict = judge(triggers, label, config.verdict, seed=seed)
     if verdict.level == "weak" and convicted_by_triggers(verdict, config.verdict):
-        again = _invert(model, samples, config, label, seed + 1, listen)
-        pairs = zip(triggers, again, strict=True)
-        triggers = tuple(_smaller(*pair) for pair in pairs)
-        verdict = judge(triggers, label, config.verdict, seed=seed)
+        again = zip(triggers, ask.triggers(label, attempt=1), strict=True)
+        triggers = tuple(_smaller(*pair) for pair in again)
+        verdict = ask.verdict(triggers, label)
     return Evidence(layers, unlearned, label, triggers, verdict)
 
 
@@ -111,70 +115,98 @@ def look_again(
     sanitized one, which replace those of before; the other classes' were no evidence,
     and stand for how large triggers are.
     """
-    unlearned, layers, label = _unlearn(
-        model, samples, unlearning, config, augmentation, seed, listen
-    )
+    ask = _Asking(model, samples, unlearning, config, augmentation, seed, listen)
+    unlearned, layers = ask.unlearn()
+    label = ask.mistakes(unlearned, layers)
     replaced = {(t.family, t.target): t for t in newest}
     triggers = tuple(replaced.get((t.family, t.target), t) for t in before.triggers)
-    verdict = judge(triggers, label, config.verdict, seed=seed)
+    verdict = ask.verdict(triggers, label)
+    if verdict.level != "none":
+        label = ask.mistakes(unlearned, layers, times=config.unlearnings)
+        verdict = ask.verdict(triggers, label)
     return Evidence(layers, unlearned, label, triggers, verdict)
 
 
-def _unlearn(
-    model: nn.Module,
-    samples: SplitSamples,
-    unlearning: UnlearnConfig,
-    config: EvidenceConfig,
-    augmentation: Augmentation,
-    seed: int,
-    listen: Listener,
-) -> tuple[Unlearned | DefenseFailed, tuple[ChannelLayer, ...], LabelEvidence | None]:
-    layers = find_channel_layers(model, samples.fit.images[:2])
-    try:
-        with seeded(seed, samples.fit.images.device):
-            unlearned = unlearn(
-                model,
-                samples,
-                unlearning,
-                augmentation=augmentation,
-                seed=seed,
-                listen=listen,
-            )
-    except DefenseFailed as failure:  # the other witness may still speak
-        return failure, layers, None
-    label = hear_mistakes(
-        model,
-        unlearned,
-        layers,
-        samples,
-        unlearning,
-        times=config.unlearnings,
-        augmentation=augmentation,
-        seed=seed,
-        listen=listen,
-    )
-    return unlearned, layers, label
+@dataclass(frozen=True, eq=False)
+class _Asking:
+    """What the witnesses are asked about."""
 
+    model: nn.Module
+    samples: SplitSamples
+    unlearning: UnlearnConfig
+    config: EvidenceConfig
+    augmentation: Augmentation
+    seed: int
+    listen: Listener
 
-def _invert(
-    model: nn.Module,
-    samples: SplitSamples,
-    config: EvidenceConfig,
-    label: LabelEvidence | None,
-    seed: int,
-    listen: Listener,
-) -> tuple[RecoveredTrigger, ...]:
-    classes = _suspects(samples.num_classes, label, config.most_classes)
-    goals = [
-        goal
-        for family in FAMILIES
-        for goal in goals_of(
-            [*classes, None] if family == "overlay" else classes, family
+    def unlearn(self) -> tuple[Unlearned | DefenseFailed, tuple[ChannelLayer, ...]]:
+        """Unlearn; a failure is told, as the other witness may still speak."""
+        layers = find_channel_layers(self.model, self.samples.fit.images[:2])
+        try:
+            with seeded(self.seed, self.samples.fit.images.device):
+                unlearned = unlearn(
+                    self.model,
+                    self.samples,
+                    self.unlearning,
+                    augmentation=self.augmentation,
+                    seed=self.seed,
+                    listen=self.listen,
+                )
+        except DefenseFailed as failure:
+            return failure, layers
+        return unlearned, layers
+
+    def mistakes(
+        self,
+        unlearned: Unlearned | DefenseFailed,
+        layers: Sequence[ChannelLayer],
+        times: int = 1,
+    ) -> LabelEvidence | None:
+        """Say where new mistakes go, in the mean of so many unlearnings."""
+        if isinstance(unlearned, DefenseFailed):
+            return None
+        label = path_evidence([unlearned], layers, self.samples.everything())
+        if label is None or times == 1:
+            return label
+        return hear_mistakes(
+            self.model,
+            unlearned,
+            layers,
+            self.samples,
+            self.unlearning,
+            times=times,
+            augmentation=self.augmentation,
+            seed=self.seed,
+            listen=self.listen,
         )
-    ]
-    return invert_each(
-        model, samples, config.inversion, goals, seed=seed, listen=listen
-    )
+
+    def triggers(
+        self, label: LabelEvidence | None, attempt: int = 0
+    ) -> tuple[RecoveredTrigger, ...]:
+        """Recover the smallest of each family, for each class that is asked about."""
+        most = self.config.most_classes
+        classes = _suspects(self.samples.num_classes, label, most)
+        goals = [
+            goal
+            for family in FAMILIES
+            for goal in goals_of(
+                [*classes, None] if family == "overlay" else classes, family
+            )
+        ]
+        return invert_each(
+            self.model,
+            self.samples,
+            self.config.inversion,
+            goals,
+            seed=self.seed + attempt,
+            listen=self.listen,
+        )
+
+    def verdict(
+        self, triggers: Sequence[RecoveredTrigger], label: LabelEvidence | None
+    ) -> Verdict:
+        """Weigh what was said."""
+        return judge(triggers, label, self.config.verdict, seed=self.seed)
 
 
 def _smaller(one: RecoveredTrigger, other: RecoveredTrigger) -> RecoveredTrigger:

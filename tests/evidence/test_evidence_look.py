@@ -162,8 +162,7 @@ def test_triggers_are_not_sought_where_unlearning_is_strong_evidence(
         listen=events.append,
     )
 
-    stages = {e.stage for e in events if isinstance(e, StageDone)}
-    assert stages == {"unlearn", "mistakes"}
+    assert {e.stage for e in events if isinstance(e, StageDone)} == {"unlearn"}
     assert found.triggers == ()
     assert found.label == evidence.label
     assert (found.verdict.level, found.verdict.target) == ("strong", TARGET)
@@ -300,7 +299,7 @@ def test_the_stages_are_announced(backdoored: nn.Module, samples: SplitSamples) 
     looked(backdoored, samples, unlearning=UnlearnConfig(), listen=heard.append)
 
     started = [event.stage for event in heard if isinstance(event, StageStarted)]
-    assert started == ["unlearn", "mistakes", "invert"]
+    assert started == ["unlearn", "invert", "mistakes"]
 
 
 def test_several_unlearnings_are_heard_and_pooled(

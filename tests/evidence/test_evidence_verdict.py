@@ -62,7 +62,7 @@ def verdict(
     ]
     evidence = None
     if label is not None:
-        evidence = LabelEvidence(0, 0.0, tuple(label), counted)
+        evidence = LabelEvidence(0, 0.0, tuple(label), counted, unlearnings=3)
     return judge([*triggers, trigger(None, free)], evidence, VerdictConfig(), seed=0)
 
 
@@ -112,7 +112,7 @@ def test_mistakes_are_weighed_where_no_trigger_was_sought(
 ) -> None:
     drawn = [(1 - share) / 9] * 10
     drawn[3] = share
-    label = LabelEvidence(3, share, tuple(drawn), 100)
+    label = LabelEvidence(3, share, tuple(drawn), 100, unlearnings=3)
 
     alone = judge((), label, VerdictConfig(), seed=0)
 
@@ -127,6 +127,21 @@ def test_mistakes_that_two_classes_share_convict_neither() -> None:
     """A real clean model: birds and frogs draw .55 and .28 of its new mistakes."""
     drawn = [0.01, 0.01, 0.55, 0.03, 0.03, 0.03, 0.28, 0.02, 0.02, 0.02]
     assert verdict(CLEAN, label=drawn).level == "none"
+
+
+def test_the_more_unlearnings_agree_the_more_they_say() -> None:
+    drawn = [0.02] * 10
+    drawn[3] = 0.82
+    one, three = (
+        judge(
+            (),
+            LabelEvidence(3, 0.82, tuple(drawn), 100, unlearnings=times),
+            VerdictConfig(),
+            seed=0,
+        )
+        for times in (1, 3)
+    )
+    assert three.p_value < one.p_value / 3
 
 
 def test_few_mistakes_are_little_evidence() -> None:
