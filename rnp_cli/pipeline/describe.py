@@ -124,7 +124,10 @@ def label_info(label: LabelEvidence | None) -> schema.TargetInfo | None:
     if label is None:
         return None
     return schema.TargetInfo(
-        target=label.target, share=label.share, shares=label.shares
+        target=label.target,
+        share=label.share,
+        shares=label.shares,
+        unlearnings=label.unlearnings,
     )
 
 

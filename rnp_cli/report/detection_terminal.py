@@ -91,9 +91,8 @@ def _facts(detection: Detection) -> Table:
         ("Accuracy", interval(detection.accuracy)),
     ]
     if detection.label is not None:
-        named = class_name(detection.label.target, detection.samples)
-        share = detection.label.share
-        rows.append(("Unlearning", f"{share:.0%} of its new mistakes go to {named}"))
+        said = words.new_mistakes(detection.label, detection.samples)
+        rows.append(("Unlearning", said))
     if detection.unlearn_failure is not None:
         rows.append(("Unlearning", detection.unlearn_failure))
     rows += [("Finding", finding) for finding in detection.model.findings]

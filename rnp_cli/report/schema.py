@@ -107,11 +107,15 @@ class UnlearnInfo(Part):
 
 
 class TargetInfo(Part):
-    """The class that an unlearned model favors, and the share of each class."""
+    """The class that an unlearned model favors, and the share of each class.
+
+    unlearnings: how many the shares are the mean of.
+    """
 
     target: int
     share: float
     shares: tuple[float, ...]
+    unlearnings: int = 1
 
 
 class SanitizedInfo(Part):

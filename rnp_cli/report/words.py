@@ -16,6 +16,7 @@ from rnp_cli.report.sanitization import (
     Report,
     TriedTrigger,
 )
+from rnp_cli.report.schema import SampleInfo, TargetInfo
 
 Tone = Literal["good", "doubtful", "bad"]
 _TITLES: dict[Outcome, str] = {
@@ -202,15 +203,20 @@ def evidence(verdict: VerdictInfo, report: Report | Detection) -> str:
     return f"{verdict.level} evidence of a backdoor {goal} (p = {verdict.p_value:.2g})"
 
 
+def new_mistakes(label: TargetInfo, samples: SampleInfo) -> str:
+    """Say which class draws the most of them."""
+    named = class_name(label.target, samples)
+    said = f"{label.share:.0%} of its first new mistakes go to {named}"
+    if label.unlearnings > 1:
+        said += f", in the mean of {label.unlearnings} unlearnings"
+    return said
+
+
 def _unlearned(report: Report) -> Iterator[Fact]:
     if report.unlearn_failure is not None:
         yield "Unlearning", report.unlearn_failure
     if report.label is not None:
-        named = class_name(report.label.target, report.samples)
-        yield (
-            "Unlearning",
-            f"{report.label.share:.0%} of its first new mistakes go to {named}",
-        )
+        yield "Unlearning", new_mistakes(report.label, report.samples)
     if report.pruning is not None:
         target = report.pruning.target
         named = class_name(target.target, report.samples)

@@ -51,7 +51,7 @@ def detection(report: Report, **changes: Any) -> Detection:
         "input": report.input,
         "samples": report.samples,
         "accuracy": report.accuracy_before,
-        "label": report.label,
+        "label": report.label and report.label.model_copy(update={"unlearnings": 3}),
         "unlearn": report.unlearn,
         "unlearn_failure": None,
         "triggers": (*triggers, free),
