@@ -37,9 +37,10 @@ class UsualConfig(BaseModel):
     been seen in so many more classes."""
     usual_concentration: float = Field(3.0, gt=0)
     """How evenly a clean model's mistakes go to all classes while it unlearns: the
-    total concentration of a Dirichlet distribution; more is more evenly. The mean of
-    several unlearnings is more even, by the root of their number: some of it is chance,
-    some the model's own habit."""
+    total concentration of a Dirichlet distribution; more is more evenly. In the mean of
+    several it is more even, by the cube root of their number: some of it is chance, more
+    the model's own habit. With ten classes the largest share is .46 for one, and .41 for
+    three, which is what eight clean networks show."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +118,7 @@ class Drawn:
 def weigh_mistakes(label: LabelEvidence, config: UsualConfig, *, seed: int) -> Drawn:
     """Compare the shares of the classes."""
     classes = len(label.shares)
-    total = config.usual_concentration * math.sqrt(label.unlearnings)
+    total = config.usual_concentration * math.cbrt(label.unlearnings)
     concentration = torch.full((classes,), total / classes)
     with torch.random.fork_rng([]):  # neither distribution takes a generator
         torch.default_generator.manual_seed(seed)
