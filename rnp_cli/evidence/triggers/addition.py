@@ -1,8 +1,9 @@
 """Addition: one change added to every image; faint image-wide triggers show as such.
 
 A targeted universal perturbation (Moosavi-Dezfooli et al., CVPR 2017), made as small as
-works by the weight on its size, as a mask is. The attacker's may well be stronger: many
-train with a fainter signal than they attack with (Barni et al., ICIP 2019).
+works by the weight on its size, as a mask is. The attacker's is stronger: what is found
+is the faintest that works, and some attack with more than they train with (Barni et
+al., ICIP 2019).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from rnp_cli.evidence.triggers.base import Family, near_zero, where_rows
 
-_STRONGEST = 2.0  # times what was found, when it is varied
+_STRONGEST = 3.0  # times what was found, when it is varied
 _LEAST = 1e-8  # below every visible change; no division by zero
 
 
