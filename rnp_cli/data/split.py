@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
-import torch
-
-from rnp_cli.defense.samples import Samples, SplitSamples
+from rnp_cli.defense.samples import Samples, SplitSamples, drawn_by_class
 from rnp_cli.errors import InputRefused
 
 _LEAST_FIT = 2  # batch statistics need two
@@ -19,21 +15,14 @@ def split(
 
     Raises InputRefused when there are too few samples for both parts.
     """
-    generator = torch.Generator().manual_seed(seed)
-    shuffled = torch.randperm(len(samples), generator=generator)
-    by_class = shuffled[samples.labels.cpu()[shuffled].argsort(stable=True)].tolist()
-    held: list[int] = []
-    fit: list[int] = []
-    for place, index in enumerate(by_class):
-        turn = math.floor((place + 1) * holdout_share)
-        (held if turn > math.floor(place * holdout_share) else fit).append(index)
-    if not held or len(fit) < _LEAST_FIT:
+    fit, held = drawn_by_class(samples.labels, holdout_share, seed)
+    if not len(held) or len(fit) < _LEAST_FIT:
         raise InputRefused(
             f"{len(samples)} clean samples are too few to work with and to measure on.",
             hint="Give more clean samples; a few hundred serve best.",
         )
     return SplitSamples(
-        fit=samples.take(torch.tensor(sorted(fit))),
-        holdout=samples.take(torch.tensor(sorted(held))),
+        fit=samples.take(fit),
+        holdout=samples.take(held),
         num_classes=num_classes,
     )

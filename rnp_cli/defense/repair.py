@@ -75,8 +75,9 @@ class RepairConfig(BaseModel):
     """Share of patches that are laid on before images are shifted and flipped, and so
     end up elsewhere: the model unlearns them in more than one place."""
     varied: float = Field(0.5, ge=0, le=1)
-    """Share of the stamped images whose trigger is changed a little at random, so that
-    the model unlearns more than the very one that was found."""
+    """Share of the stamped images whose trigger is changed at random, a patch around
+    its place and an addition in its strength: the model unlearns more than the very one
+    that was found."""
 
 
 class Trigger(Protocol):
@@ -90,7 +91,7 @@ class Trigger(Protocol):
         """Put it on images (batch, channel, height, width) in [0, 1]."""
 
     def vary(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Put another one that is much like it on each image."""
+        """Put another one that is like it on each image."""
 
 
 class Recovery(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -59,13 +60,28 @@ class SplitSamples:
         )
 
     def redrawn(self, seed: int) -> SplitSamples:
-        """Hold others out by chance, as many as before."""
+        """Split all of them anew at random, by class, with as many held out."""
         everything = self.everything()
-        generator = torch.Generator().manual_seed(seed)
-        order = torch.randperm(len(everything), generator=generator)
-        held = len(self.holdout)
+        share = len(self.holdout) / len(everything)
+        fit, held = drawn_by_class(everything.labels, share, seed)
         return SplitSamples(
-            fit=everything.take(order[held:].sort().values),
-            holdout=everything.take(order[:held].sort().values),
+            fit=everything.take(fit),
+            holdout=everything.take(held),
             num_classes=self.num_classes,
         )
+
+
+def drawn_by_class(labels: Tensor, share: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Draw a share of every class; return the indices of the others, and of these.
+
+    labels: (count,). Both are sorted, and on the CPU.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    shuffled = torch.randperm(len(labels), generator=generator)
+    by_class = shuffled[labels.cpu()[shuffled].argsort(stable=True)].tolist()
+    drawn: list[int] = []
+    others: list[int] = []
+    for place, index in enumerate(by_class):
+        turn = math.floor((place + 1) * share)
+        (drawn if turn > math.floor(place * share) else others).append(index)
+    return torch.tensor(sorted(others)).long(), torch.tensor(sorted(drawn)).long()

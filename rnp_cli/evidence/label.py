@@ -35,8 +35,8 @@ _FEWEST_CLASSES = 5  # with two, each one's mistakes can only go to the other
 class LabelEvidence:
     """The suspected target class, and the share of clean samples sent there.
 
-    shares: per class, in [0, 1], summing to 1. counted: how many samples they rest on.
-    unlearnings: how many they are the mean of.
+    shares: per class, in [0, 1], summing to 1. unlearnings: how many they are the mean
+    of. counted: how many samples they rest on, in one of these.
     """
 
     target: int
@@ -87,7 +87,7 @@ def hear_mistakes(
         paths.append(half)
         listen(StepDone(stage=STAGE, step=number))
     pooled = path_evidence(paths, layers, samples.everything())
-    summary = "nothing is told"
+    summary = "none of them tells"
     if pooled is not None:
         share, target = pooled.share, pooled.target
         summary = f"{share:.0%} of the first new ones go to class {target}"
@@ -104,11 +104,10 @@ def path_evidence(
     the samples that are not of the class, so that in the mean it does not matter how
     many it has itself. On a way each epoch counts the same.
     samples: all clean samples.
-    Returns None where they say nothing: without BatchNorm, with few classes, or where
-    the ways down leapt over their first half.
+    Returns None where they have no say, or leapt over their first half.
     """
     classes = len(paths[0].mistaken)
-    if not has_batchnorm(layers) or classes < _FEWEST_CLASSES:
+    if not have_a_say(layers, classes):
         return None
     own = torch.bincount(samples.labels.cpu(), minlength=classes)
     others = (len(samples) - own).clamp_min(1)
@@ -122,6 +121,11 @@ def path_evidence(
         return None
     mean = torch.stack(counted).mean().item()
     return _evidence(torch.stack(shares).mean(0), round(mean), len(shares))
+
+
+def have_a_say(layers: Sequence[ChannelLayer], classes: int) -> bool:
+    """Return whether mistakes tell anything of such a network."""
+    return has_batchnorm(layers) and classes >= _FEWEST_CLASSES
 
 
 def _new_mistakes(path: Unlearned) -> list[Tensor]:

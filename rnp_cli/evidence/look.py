@@ -18,7 +18,12 @@ from rnp_cli.errors import DefenseFailed
 from rnp_cli.events import Listener, ignore
 from rnp_cli.evidence.closing import convicted_by_triggers
 from rnp_cli.evidence.inversion import InversionConfig, goals_of, invert_each
-from rnp_cli.evidence.label import LabelEvidence, hear_mistakes, path_evidence
+from rnp_cli.evidence.label import (
+    LabelEvidence,
+    have_a_say,
+    hear_mistakes,
+    path_evidence,
+)
 from rnp_cli.evidence.recovered import RecoveredTrigger
 from rnp_cli.evidence.remaining import ClosingConfig
 from rnp_cli.evidence.triggers import FAMILIES
@@ -70,7 +75,7 @@ def look(
     What is not strong evidence at once is looked at longer: the model unlearns more
     often, and where triggers are weak evidence they are recovered twice, and the
     smaller ones count (one search that ended far from the smallest makes another class
-    stand out).
+    stand out). Of more classes than are asked about, mistakes say which.
 
     model: images (batch, channel, height, width) in [0, 1] to logits (batch, class).
     hear_both: or else no triggers are recovered where unlearning alone is strong
@@ -80,12 +85,13 @@ def look(
     ask = _Asking(model, samples, unlearning, config, augmentation, seed, listen)
     unlearned, layers = ask.unlearn()
     label = ask.mistakes(unlearned, layers)
-    triggers = ask.triggers(label) if hear_both else ()
+    at_once = hear_both and samples.num_classes <= config.most_classes
+    triggers = ask.triggers(label) if at_once else ()
     verdict = ask.verdict(triggers, label)
-    if verdict.level != "strong":
+    if verdict.level != "strong" and ask.is_heard_longer(unlearned, layers):
         label = ask.mistakes(unlearned, layers, times=config.unlearnings)
         verdict = ask.verdict(triggers, label)
-    if not triggers and verdict.level != "strong":
+    if not triggers and (hear_both or verdict.level != "strong"):
         triggers = ask.triggers(label)
         verdict = ask.verdict(triggers, label)
     if isinstance(unlearned, DefenseFailed) and not any(t.found for t in triggers):
@@ -113,15 +119,18 @@ def look_again(
 
     before: what they said of the model as it came. newest: triggers recovered from the
     sanitized one, which replace those of before; the other classes' were no evidence,
-    and stand for how large triggers are.
+    and stand for how large triggers are. The model unlearns as often as it did before,
+    and more often where that is evidence.
     """
     ask = _Asking(model, samples, unlearning, config, augmentation, seed, listen)
     unlearned, layers = ask.unlearn()
-    label = ask.mistakes(unlearned, layers)
+    times = 1 if before.label is None else before.label.unlearnings
+    label = ask.mistakes(unlearned, layers, times=times)
     replaced = {(t.family, t.target): t for t in newest}
     triggers = tuple(replaced.get((t.family, t.target), t) for t in before.triggers)
     verdict = ask.verdict(triggers, label)
-    if verdict.level != "none":
+    is_longer = ask.is_heard_longer(unlearned, layers) and times == 1
+    if verdict.level != "none" and is_longer:
         label = ask.mistakes(unlearned, layers, times=config.unlearnings)
         verdict = ask.verdict(triggers, label)
     return Evidence(layers, unlearned, label, triggers, verdict)
@@ -156,6 +165,16 @@ class _Asking:
             return failure, layers
         return unlearned, layers
 
+    def is_heard_longer(
+        self, unlearned: Unlearned | DefenseFailed, layers: Sequence[ChannelLayer]
+    ) -> bool:
+        """Return whether more unlearnings have anything to say."""
+        return (
+            isinstance(unlearned, Unlearned)
+            and self.config.unlearnings > 1
+            and have_a_say(layers, self.samples.num_classes)
+        )
+
     def mistakes(
         self,
         unlearned: Unlearned | DefenseFailed,
@@ -165,9 +184,8 @@ class _Asking:
         """Say where new mistakes go, in the mean of so many unlearnings."""
         if isinstance(unlearned, DefenseFailed):
             return None
-        label = path_evidence([unlearned], layers, self.samples.everything())
-        if label is None or times == 1:
-            return label
+        if times == 1 or not have_a_say(layers, self.samples.num_classes):
+            return path_evidence([unlearned], layers, self.samples.everything())
         return hear_mistakes(
             self.model,
             unlearned,

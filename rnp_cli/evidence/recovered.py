@@ -49,7 +49,7 @@ class RecoveredTrigger:
         return self.change.stamp(images)
 
     def vary(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Put another one that is much like it on each image."""
+        """Put another one that is like it on each image."""
         return self.change.vary(images, generator)
 
 

@@ -20,7 +20,8 @@ from rnp_cli.evidence.recovered import RecoveredTrigger, estimated_success, to_t
 from rnp_cli.evidence.triggers import FAMILIES, Change, Family
 
 _FIRST_GROWTH, _GROWTH, _FALL = 1.6, 1.1, 1.15  # of the weight, in each step
-_JUDGED = 144  # images that a running mean of success rests on
+_JUDGED = 144  # images that a running mean of success rests on, at most
+_FEWEST_JUDGED = 48
 _LOWEST_WEIGHT, _HIGHEST_WEIGHT = 1e-3, 1e3  # of a size, beside the first weight
 
 
@@ -91,9 +92,10 @@ class Search:
         self._first_weight = kind.first_weight
         self._weight = torch.full((len(goals),), kind.first_weight, device=device)
         self._success = torch.zeros(len(goals), device=device)  # a running mean
+        self._images_each = images_each
         self._renewed = min(1.0, 2 * images_each / (_JUDGED + images_each))
         self._has_worked = torch.zeros(len(goals), dtype=torch.bool, device=device)
-        self._has_failed = self._has_worked
+        self._has_failed = torch.zeros_like(self._has_worked)
         self._norm = torch.full((len(goals),), torch.inf, device=device)
         self.turned = self._sizes = self._success  # in the last step
 
@@ -121,13 +123,18 @@ class Search:
     def step(self) -> None:
         """Remember candidates that are the best so far, then move all.
 
-        Nothing in it waits for the device.
+        They have to work on the images of this step and of those before: the mean lags
+        behind a candidate that shrinks. Nothing in it waits for the device.
         """
+        self._done += 1
         self._success.lerp_(self.turned, self._renewed)
-        works = self._success >= self._success_wanted
+        known = 1 - (1 - self._renewed) ** self._done  # the mean began at nothing
+        works = self._success >= known * self._success_wanted
+        works = works & (self._done * self._images_each >= _FEWEST_JUDGED)
         self._has_failed = self._has_failed | (self._has_worked & ~works)
         self._has_worked = self._has_worked | works
-        better = works & (self._sizes < self._norm)
+        still = works & (self.turned >= self._success_wanted)
+        better = still & (self._sizes < self._norm)
         self._norm = torch.where(better, self._sizes, self._norm)
         self.candidates.keep(better)
         growth = torch.where(self._has_failed, _GROWTH, _FIRST_GROWTH)
@@ -137,7 +144,6 @@ class Search:
             _HIGHEST_WEIGHT * self._first_weight,
         )
         self.optimizer.step()
-        self._done += 1
 
     def triggers(self, holdout: Samples) -> list[RecoveredTrigger]:
         """Return what was found, with its success on samples not used for it."""

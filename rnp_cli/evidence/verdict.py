@@ -10,7 +10,9 @@ does not ask what a trigger looks like, but several targets hide one another. A 
 held against both, so that either alone can convict it.
 
 Each p-value is of the class that stands out most by chance (``evidence/chance.py``).
-That the witnesses err independently of each other is an assumption.
+That the witnesses err independently of each other is an assumption. Where a model is
+looked at longer (``evidence/look.py``) it has more than one chance to be called
+backdoored; the p-value does not count that.
 """
 
 from __future__ import annotations
@@ -94,7 +96,10 @@ def judge(
     classes = sorted({t.target for t in triggers if t.target is not None})
     if not triggers and label is not None:
         classes = [*range(len(label.shares))]
-    judged = [_all_to_one(target, weighed, drawn, config) for target in classes]
+    judged = [
+        _all_to_one(target, weighed, drawn, config, classes=len(classes))
+        for target in classes
+    ]
     for family, sizes in weighed.items():
         judged += _all_to_all(by_family[family], family, sizes, config)
     if not judged:
@@ -102,9 +107,7 @@ def judge(
     chosen = min(judged, key=lambda verdict: (verdict.p_value, -verdict.index))
     if chosen.level == "none":
         return replace(chosen, kind=None, target=None)
-    alone = 1.0
-    if drawn is not None and chosen.p_label is not None:
-        alone = combined(1.0, chosen.p_label, len(drawn.shares))
+    alone = combined(1.0, chosen.p_label, len(classes))
     if weighed and weighed[chosen.family].are_few and _level(alone, config) != "strong":
         return replace(chosen, level="weak")
     return chosen
@@ -121,17 +124,17 @@ def _all_to_one(
     weighed: Mapping[Family, Sizes],
     drawn: Drawn | None,
     config: VerdictConfig,
+    *,
+    classes: int,
 ) -> Verdict:
-    """Judge a class by its triggers and by the mistakes that it draws."""
+    """Judge one of so many classes by its triggers and the mistakes that it draws."""
     said = {family: sizes.of(target) for family, sizes in weighed.items()}
     said = said or {"overlay": (0.0, 1.0)}
     family = min(said, key=lambda family: (said[family][1], -said[family][0]))
     index, p_family = said[family]
     p_size = min(1.0, p_family * _speaking(weighed))
     p_label = None if drawn is None else drawn.p_value(target)
-    p_value = p_size
-    if drawn is not None and p_label is not None:
-        p_value = combined(p_size, p_label, len(drawn.shares))
+    p_value = combined(p_size, p_label, classes)
     level = _level(p_value, config)
     return Verdict(level, "all-to-one", target, family, index, p_size, p_label, p_value)
 
@@ -157,13 +160,17 @@ def _speaking(weighed: Mapping[Family, Sizes]) -> int:
     return max(1, sum(1 for sizes in weighed.values() if sizes.targets))
 
 
-def combined(first: float, second: float, classes: int) -> float:
+def combined(first: float, second: float | None, classes: int) -> float:
     """Combine the p-values of two witnesses, each of the class that stands out most.
+
+    second: None where that witness has no say.
 
     By chance they name the same of ``classes`` once in so many times, and then the
     product is that of two p-values (Fisher's method, in closed form); else either has
     to be so small alone.
     """
+    if second is None:
+        return first
     product = first * second
     if product >= 1:
         return 1.0

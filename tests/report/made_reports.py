@@ -56,7 +56,7 @@ def detection(report: Report, **changes: Any) -> Detection:
         "unlearn_failure": None,
         "triggers": (*triggers, free),
         "not_checked": ("Triggers that warp an image.",),
-        "settings": {"inversion": {"steps": 140}},
+        "settings": {"inversion": {"steps": 100}},
         "run": report.run,
     }
     return Detection(**(parts | changes))
@@ -101,7 +101,7 @@ def triggers(report: Report, **changes: Any) -> TriggerReport:
             recovered(None, 37.5),
         ),
         "not_checked": ("Triggers that warp an image.",),
-        "settings": {"inversion": {"steps": 140}},
+        "settings": {"inversion": {"steps": 100}},
         "run": report.run,
     }
     return TriggerReport(**(parts | changes))

@@ -39,7 +39,7 @@ class Addition:
         return (images + self.change.to(images.device)).clamp(0, 1)
 
     def vary(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Add it more strongly to each image; it has its place."""
+        """Add it more strongly to each image."""
         drawn = torch.rand((len(images), 1, 1, 1), generator=generator)
         strength = (1 + (_STRONGEST - 1) * drawn).to(images.device)
         return (images + strength * self.change.to(images.device)).clamp(0, 1)

@@ -29,7 +29,7 @@ class Change(Protocol):
         """Put it on images (batch, channel, height, width) in [0, 1]."""
 
     def vary(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Put another one that is much like it on each image."""
+        """Put another one that is like it on each image."""
 
     def picture(self) -> Tensor:
         """Draw it: (channel or 1, height, width) in [0, 1]."""
