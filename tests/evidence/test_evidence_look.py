@@ -323,12 +323,81 @@ def test_several_unlearnings_are_heard_and_pooled(
     assert "mistakes" not in {e.stage for e in events}
     three = label(3)
     of_more = [e for e in events if e.stage == "mistakes"]
+    assert (one.unlearnings, three.unlearnings) == (1, 3)
     assert three.shares != one.shares
     assert sum(three.shares) == pytest.approx(1)
     assert of_more[0] == StageStarted(stage="mistakes", total=2)
     assert [e.step for e in of_more if isinstance(e, StepDone)] == [1, 2]
     assert isinstance(of_more[-1], StageDone)
     assert f"{three.share:.0%}" in of_more[-1].summary
+
+
+def test_unlearnings_that_agree_spare_the_search(
+    backdoored: nn.Module, samples: SplitSamples
+) -> None:
+    """What one unlearning leaves open, several may settle."""
+
+    def alone(times: int) -> Evidence:
+        return looked(
+            backdoored,
+            samples,
+            unlearning=UnlearnConfig(),
+            unlearnings=times,
+            verdict=VerdictConfig(strong=strong),
+            hear_both=False,
+        )
+
+    strong = 1e-9
+    p_one, p_three = (alone(times).verdict.p_label or 1 for times in (1, 3))
+    assert p_three < p_one
+    strong = p_one + p_three  # of the label alone it is about twice that
+    assert alone(1).triggers
+    settled = alone(3)
+    assert settled.triggers == ()
+    assert settled.label is not None
+    assert settled.label.unlearnings == 3
+    assert settled.verdict.level == "strong"
+
+
+def test_of_many_classes_pooled_mistakes_say_which_are_asked(
+    backdoored: nn.Module, samples: SplitSamples
+) -> None:
+    events: list[Event] = []
+    found = looked(
+        backdoored,
+        samples,
+        unlearning=UnlearnConfig(),
+        inversion=FOUND,
+        verdict=VerdictConfig(strong=1e-12),
+        most_classes=2,
+        listen=events.append,
+    )
+
+    started = [e.stage for e in events if isinstance(e, StageStarted)]
+    assert started[:3] == ["unlearn", "mistakes", "invert"]
+    asked = [(t.family, t.target) for t in found.triggers]
+    assert len(asked) == len({*asked})
+    assert ("overlay", TARGET) in asked
+
+
+def test_a_sanitized_model_unlearns_as_often_as_it_did_before(
+    clean: nn.Module, backdoored: nn.Module, samples: SplitSamples
+) -> None:
+    once, thrice = (
+        looked(backdoored, samples, unlearning=UnlearnConfig(), unlearnings=times)
+        for times in (1, 3)
+    )
+
+    def heard(before: Evidence) -> int:
+        after = looked_again(clean, before, [], samples, unlearning=UnlearnConfig())
+        assert after.label is not None
+        return after.label.unlearnings
+
+    assert once.label is not None
+    assert thrice.label is not None
+    assert (once.label.unlearnings, thrice.label.unlearnings) == (1, 3)
+    assert heard(thrice) == 3
+    assert heard(once) == 1
 
 
 def test_weak_triggers_are_recovered_twice_and_the_smaller_ones_count(

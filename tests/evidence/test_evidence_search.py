@@ -106,3 +106,66 @@ def test_a_searched_model_learns_nothing() -> None:
     model = Corners(target=2).requires_grad_(False)
     move(model, [some])
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def answered(some: Search, *, turned: bool) -> None:
+    """Take a step whose images all go to class 2, or all elsewhere."""
+    _, labels = some.stamp()
+    logits = torch.zeros(1, labels.shape[1], CORNERS)
+    logits[..., 2 if turned else 1] = 9
+    some.loss(logits, labels).sum().backward()
+    some.step()
+
+
+def weight(some: Search) -> float:
+    """Return the weight on the size, which the loss shows."""
+    _, labels = some.stamp()
+    logits = torch.zeros(1, labels.shape[1], CORNERS)
+    size = some.candidates.sizes()
+    loss = some.loss(logits, labels) - torch.log(torch.tensor(float(CORNERS)))
+    return float((loss / size).detach())
+
+
+def test_the_weight_grows_fast_until_a_candidate_fails() -> None:
+    some = search([2], steps=60, images_each=50)
+
+    def growth(*, turned: bool) -> float:
+        before = weight(some)
+        answered(some, turned=turned)
+        return weight(some) / before
+
+    first = growth(turned=True)
+    fall = growth(turned=False)
+    while growth(turned=True) < 1:
+        pass
+    later = growth(turned=True)
+    assert first > 1.4
+    assert fall < 0.95
+    assert 1.05 < later < 1.2
+
+
+def test_a_candidate_counts_where_it_works_now_as_well() -> None:
+    def norm(*, last: bool) -> float:
+        some = search([2], steps=40, images_each=50, success=0.9)
+        for _ in range(9):
+            answered(some, turned=False)
+        for _ in range(12):  # the mean comes to know that it works
+            answered(some, turned=True)
+        before = some.triggers(SAMPLES)[0].norm
+        answered(some, turned=last)
+        return some.triggers(SAMPLES)[0].norm - before
+
+    assert norm(last=True) < 0
+    assert norm(last=False) == 0
+
+
+@pytest.mark.parametrize("images", [2, 12])
+def test_few_images_at_a_time_find_a_trigger_too(images: int) -> None:
+    halves = SplitSamples(fit=SAMPLES, holdout=corners(32, seed=1), num_classes=CORNERS)
+    config = InversionConfig(images_per_class=images)
+    model = Corners(target=2)
+
+    found = invert_triggers(model, halves, config, goals_of([2] * 4), seed=0)
+
+    assert all(trigger.found for trigger in found)
+    assert sum(trigger.success for trigger in found) > 4 * 0.7

@@ -55,6 +55,13 @@ def test_mistakes_are_listed_where_no_trigger_was_sought(
     assert f"{most:.0%}" in listed.splitlines()[4]
 
 
+def test_one_unlearning_is_no_mean(make_detection: Any, rendered: Rendered) -> None:
+    three = make_detection()
+    one = make_detection(label=three.label.model_copy(update={"unlearnings": 1}))
+    assert "in the mean of 3" in rendered(render_detection(three))
+    assert "in the mean of" not in rendered(render_detection(one))
+
+
 def test_mistakes_that_say_nothing_are_not_spoken_of(
     make_detection: Any, rendered: Rendered
 ) -> None:

@@ -121,3 +121,13 @@ def test_the_interval_is_wilsons(
     accuracy = Accuracy.of(right / count, count)
 
     assert (accuracy.low, accuracy.high) == pytest.approx((low, high), abs=1e-6)
+
+
+def test_a_report_of_before_unlearnings_were_counted_is_of_one(
+    make_report: Any,
+) -> None:
+    content = json.loads(make_report().model_dump_json())
+    del content["label"]["unlearnings"]
+    read = Report.model_validate(content)
+    assert read.label is not None
+    assert read.label.unlearnings == 1
