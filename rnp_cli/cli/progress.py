@@ -35,6 +35,10 @@ WORDS = {
     "write": "Write, and check what was written",
     "score": "Score the suspects",
 }
+AGAIN = {
+    "unlearn": "Look again: unlearn the sanitized model",
+    "mistakes": "Look again: unlearn it more often, to hear where mistakes go",
+}
 
 
 class StageProgress:
@@ -93,6 +97,6 @@ class StageProgress:
                 self._is_changed |= stage == "prune"
 
     def _named(self, stage: str) -> str:
-        if stage == "unlearn" and self._is_changed:
-            return "Look again: unlearn the sanitized model"
+        if stage in AGAIN and self._is_changed:
+            return AGAIN[stage]
         return WORDS[stage]
