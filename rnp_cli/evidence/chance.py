@@ -21,12 +21,6 @@ from rnp_cli.evidence.recovered import RecoveredTrigger
 
 FEW = 5  # triggers; with two, none has others that differ among themselves
 _DRAWS = 200_000
-_HABIT = 0.625
-"""Share of the variance between unlearnings of clean models that is between models.
-
-With ten classes the largest share is then .46 for one unlearning, and .40 in the mean
-of three; eight clean networks showed .41.
-"""
 _LEAST_FOUND = 2  # a trigger is small beside others, or not at all
 
 
@@ -43,8 +37,11 @@ class UsualConfig(BaseModel):
     been seen in so many more classes."""
     usual_concentration: float = Field(3.0, gt=0)
     """How evenly a clean model's mistakes go to all classes while it unlearns: the
-    total concentration of a Dirichlet distribution; more is more evenly. The mean of
-    several unlearnings is more even, as far as a model's mistakes are not its habit."""
+    total concentration of a Dirichlet distribution; more is more evenly. With ten
+    classes the largest share is .46 in the mean. Clean networks of the project's own
+    and other people's showed .26 to .75 in the mean of three unlearnings, the deep and
+    narrow ones the most: it is a habit of theirs, which more unlearnings do not
+    change."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,20 +119,13 @@ class Drawn:
 def weigh_mistakes(label: LabelEvidence, config: UsualConfig, *, seed: int) -> Drawn:
     """Compare the shares of the classes."""
     classes = len(label.shares)
-    total = _concentration(label.unlearnings, config)
-    concentration = torch.full((classes,), total / classes)
+    concentration = torch.full((classes,), config.usual_concentration / classes)
     with torch.random.fork_rng([]):  # neither distribution takes a generator
         torch.default_generator.manual_seed(seed)
         usual = torch.distributions.Dirichlet(concentration.double())
         shares = usual.sample((_draws(classes),))
         counts = torch.poisson(shares * label.counted)
     return Drawn(label.shares, counts.amax(1) / counts.sum(1).clamp_min(1))
-
-
-def _concentration(unlearnings: int, config: UsualConfig) -> float:
-    """Return that of the mean of so many, whose variance is 1 / (concentration + 1)."""
-    part = _HABIT + (1 - _HABIT) / unlearnings
-    return (config.usual_concentration + 1) / part - 1
 
 
 def anomaly_indices(

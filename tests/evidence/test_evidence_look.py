@@ -332,33 +332,6 @@ def test_several_unlearnings_are_heard_and_pooled(
     assert f"{three.share:.0%}" in of_more[-1].summary
 
 
-def test_unlearnings_that_agree_spare_the_search(
-    backdoored: nn.Module, samples: SplitSamples
-) -> None:
-    """What one unlearning leaves open, several may settle."""
-
-    def alone(times: int) -> Evidence:
-        return looked(
-            backdoored,
-            samples,
-            unlearning=UnlearnConfig(),
-            unlearnings=times,
-            verdict=VerdictConfig(strong=strong),
-            hear_both=False,
-        )
-
-    strong = 1e-9
-    p_one, p_three = (alone(times).verdict.p_label or 1 for times in (1, 3))
-    assert p_three < p_one
-    strong = p_one + p_three  # of the label alone it is about twice that
-    assert alone(1).triggers
-    settled = alone(3)
-    assert settled.triggers == ()
-    assert settled.label is not None
-    assert settled.label.unlearnings == 3
-    assert settled.verdict.level == "strong"
-
-
 def test_of_many_classes_pooled_mistakes_say_which_are_asked(
     backdoored: nn.Module, samples: SplitSamples
 ) -> None:

@@ -62,7 +62,7 @@ def verdict(
     ]
     evidence = None
     if label is not None:
-        evidence = LabelEvidence(0, 0.0, tuple(label), counted, unlearnings=3)
+        evidence = LabelEvidence(0, 0.0, tuple(label), counted)
     return judge([*triggers, trigger(None, free)], evidence, VerdictConfig(), seed=0)
 
 
@@ -98,21 +98,21 @@ def test_both_witnesses_together_say_more_than_one() -> None:
 
 
 def test_mistakes_alone_can_convict_a_class_whose_mask_is_large() -> None:
-    drawn = [0.005] * 10
-    drawn[0] = 0.955
+    drawn = [0.003] * 10
+    drawn[0] = 0.973
     found = verdict(CLEAN, label=drawn)
     assert (found.level, found.kind, found.target) == ("strong", "all-to-one", 0)
     assert found.p_inversion > 0.5
     assert verdict([NEVER] * 10, label=drawn).target == 0
 
 
-@pytest.mark.parametrize(("share", "level"), [(0.955, "strong"), (0.3, "none")])
+@pytest.mark.parametrize(("share", "level"), [(0.973, "strong"), (0.3, "none")])
 def test_mistakes_are_weighed_where_no_trigger_was_sought(
     share: float, level: Level
 ) -> None:
     drawn = [(1 - share) / 9] * 10
     drawn[3] = share
-    label = LabelEvidence(3, share, tuple(drawn), 100, unlearnings=3)
+    label = LabelEvidence(3, share, tuple(drawn), 100)
 
     alone = judge((), label, VerdictConfig(), seed=0)
 
@@ -127,21 +127,6 @@ def test_mistakes_that_two_classes_share_convict_neither() -> None:
     """A real clean model: birds and frogs draw .55 and .28 of its new mistakes."""
     drawn = [0.01, 0.01, 0.55, 0.03, 0.03, 0.03, 0.28, 0.02, 0.02, 0.02]
     assert verdict(CLEAN, label=drawn).level == "none"
-
-
-def test_the_more_unlearnings_agree_the_more_they_say() -> None:
-    drawn = [0.02] * 10
-    drawn[3] = 0.82
-    one, three = (
-        judge(
-            (),
-            LabelEvidence(3, 0.82, tuple(drawn), 100, unlearnings=times),
-            VerdictConfig(),
-            seed=0,
-        )
-        for times in (1, 3)
-    )
-    assert three.p_value < one.p_value / 2
 
 
 def test_few_mistakes_are_little_evidence() -> None:
