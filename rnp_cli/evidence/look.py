@@ -119,8 +119,9 @@ def look_again(
 
     before: what they said of the model as it came. newest: triggers recovered from the
     sanitized one, which replace those of before; the other classes' were no evidence,
-    and stand for how large triggers are. The model unlearns as often as it did before,
-    and more often where that is evidence.
+    and stand for how large triggers are. One without a class is not heard unless it is
+    new: it may have led to the suspected class. The model unlearns as often as it did
+    before, and more often where that is evidence.
     """
     ask = _Asking(model, samples, unlearning, config, augmentation, seed, listen)
     unlearned, layers = ask.unlearn()
@@ -128,11 +129,12 @@ def look_again(
     label = ask.mistakes(unlearned, layers, times=times)
     replaced = {(t.family, t.target): t for t in newest}
     triggers = tuple(replaced.get((t.family, t.target), t) for t in before.triggers)
-    verdict = ask.verdict(triggers, label)
+    current = [t for t in triggers if t.target is not None or t in newest]
+    verdict = ask.verdict(current, label)
     is_longer = ask.is_heard_longer(unlearned, layers) and times == 1
     if verdict.level != "none" and is_longer:
         label = ask.mistakes(unlearned, layers, times=config.unlearnings)
-        verdict = ask.verdict(triggers, label)
+        verdict = ask.verdict(current, label)
     return Evidence(layers, unlearned, label, triggers, verdict)
 
 

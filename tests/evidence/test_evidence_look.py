@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -430,6 +431,21 @@ def test_a_second_look_weighs_what_is_left(
     assert after.label.shares != evidence.label.shares
     assert after.verdict.level == "none"
     assert (same.verdict.level, same.verdict.target) == ("strong", TARGET)
+
+
+def test_what_led_to_the_class_that_was_removed_is_not_taken_for_all_to_all(
+    clean: nn.Module, samples: SplitSamples, evidence: Evidence
+) -> None:
+    """The smallest way to any other class was the backdoor's."""
+    free = trigger(None, 0.01)
+    rest = [t for t in evidence.triggers if (t.family, t.target) != ("overlay", None)]
+    before = replace(evidence, triggers=(*rest, free))
+    large = [trigger(TARGET, 64, family) for family in FAMILIES]
+
+    after = looked_again(clean, before, large, samples)
+    assert after.verdict.kind is None
+    still = looked_again(clean, before, [*large, free], samples)
+    assert still.verdict.kind == "all-to-all"
 
 
 def test_a_second_look_needs_no_unlearning(
