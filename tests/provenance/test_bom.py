@@ -57,7 +57,7 @@ def test_it_names_the_model_and_what_it_was_made_from(
         "attestation": released.statement.name,
     }
     properties = {p["name"]: p["value"] for p in model["properties"]}
-    assert properties["rnp:outcome"] == "repaired"
+    assert properties["rnp:outcome"] == "pruned"
 
 
 def test_equal_arguments_give_equal_bytes(report: Report) -> None:
