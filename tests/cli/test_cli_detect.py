@@ -75,7 +75,7 @@ def test_accepted_evidence_does_not_fail_and_stays_told(
         "expires = 2999-12-31\n"
     )
     (tmp_path / "rnp.toml").write_text(
-        "[options]\nmax-samples = 200\n[detect]\nfail-on = 'weak'\n"
+        "[options]\nmax-samples = 290\n[detect]\nfail-on = 'weak'\n"
         "[inversion]\nsteps = 2\n"
     )
     command = ("detect", digits.model, "--clean-dir", digits.clean, "--device", "cpu")

@@ -298,7 +298,7 @@ def test_what_is_accepted_does_not_fail_and_stays_told(
     entry = f'[[accepted]]\nmodel = "{digest}"\nrule = "backdoor"\nreason = "SEC-7"\n'
     (team / "accepted.toml").write_text(f"{entry}expires = 2999-12-31\n")
     (team / "rnp.toml").write_text(
-        "[options]\naccepted = 'accepted.toml'\ndevice = 'cpu'\nmax-samples = 200\n"
+        "[options]\naccepted = 'accepted.toml'\ndevice = 'cpu'\nmax-samples = 290\n"
         "[sanitize]\nfail-on = ['backdoor']\nmethod = 'rnp'\n[inversion]\nsteps = 2\n"
     )
     command = ("sanitize", digits.model, "--clean-dir", digits.clean)
