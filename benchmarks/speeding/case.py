@@ -20,6 +20,7 @@ from subjects.subject import Subject, digest_of
 from zoo.networks import MEAN, STD
 
 from rnp_cli import SanitizeRequest, sanitize
+from rnp_cli.cli.allocator import keep_freed_memory
 from rnp_cli.defense.samples import Samples
 from rnp_cli.events import ignore
 from rnp_cli.pipeline.opening import OpenedModel, read_model, with_samples
@@ -109,6 +110,7 @@ class Case:
     def perform(self, threads: int) -> None:
         """Time the floor, the tool, the authors' way, and the floor again; keep it."""
         torch.set_num_threads(threads)
+        keep_freed_memory()  # as ``rnp`` does
         request = self._request()
         opened = with_samples(read_model(request, ignore), request, ignore)
         before = self._costs(opened)

@@ -9,6 +9,8 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run ``rnp``; the exit code is one of ``rnp_cli.errors.ExitCode``."""
+    from rnp_cli.cli.allocator import keep_freed_memory
     from rnp_cli.cli.app import app
 
+    keep_freed_memory()
     guarded_run(app)
