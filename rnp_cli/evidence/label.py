@@ -3,7 +3,9 @@
 Departure: the paper looks at the end of unlearning, where clean models collapse on some
 class, too. Here the way down speaks, by the classes that new mistakes go to while a
 tenth to a half of the clean skill is lost: a backdoor draws them early and nearly all,
-whatever its trigger looks like.
+whatever its trigger looks like. One way down of a clean model may happen to lead to one
+class; the mean of several does so less often, but deep and narrow networks have a habit
+that stays (``evidence/chance.py`` gives figures).
 
 This holds for networks with BatchNorm, which keeps the mean of each channel where it
 is. Without it the first steps shift whole classes, clean or not, and another seed

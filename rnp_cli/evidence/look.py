@@ -186,7 +186,7 @@ class _Asking:
         """Say where new mistakes go, in the mean of so many unlearnings."""
         if isinstance(unlearned, DefenseFailed):
             return None
-        if times == 1 or not have_a_say(layers, self.samples.num_classes):
+        if times == 1:
             return path_evidence([unlearned], layers, self.samples.everything())
         return hear_mistakes(
             self.model,
