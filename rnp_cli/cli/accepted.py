@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 _KEYS = {
     "model": "the SHA-256 of the model as it came, 64 hexadecimal digits",
-    "rule": "backdoor, left, accuracy=POINTS or residual=PERCENT, the most that is "
-    "accepted",
+    "rule": "backdoor, left, unheard, accuracy=POINTS or residual=PERCENT, the most "
+    "that is accepted",
     "reason": "a text that says why",
     "expires": "the last day, such as 2027-01-31, without quotes",
 }

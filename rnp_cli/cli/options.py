@@ -87,7 +87,7 @@ def feeding(
 
 
 def policy(rules: Sequence[str]) -> Policy:
-    """Parse ``backdoor``, ``left``, ``accuracy=2`` and ``residual=10``."""
+    """Parse ``backdoor``, ``left``, ``unheard``, ``accuracy=2``, ``residual=10``."""
     from pydantic import ValidationError
 
     from rnp_cli.report.policy import Policy
@@ -97,13 +97,13 @@ def policy(rules: Sequence[str]) -> Policy:
         name, equals, limit = rule.partition("=")
         values[name] = limit if equals else True
     try:
-        bare = ("backdoor", "left")
+        bare = ("backdoor", "left", "unheard")
         if any((value is True) != (name in bare) for name, value in values.items()):
             raise ValueError
         return Policy.model_validate(values)
     except (ValidationError, ValueError) as error:
         raise UsageError(
             f"--fail-on takes no {' or '.join(repr(rule) for rule in rules)}.",
-            hint="It takes backdoor, left, accuracy=POINTS and residual=PERCENT, each "
-            "once.",
+            hint="It takes backdoor, left, unheard, accuracy=POINTS and "
+            "residual=PERCENT, each once.",
         ) from error

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from rnp_cli.report.schema import Part
 
-RuleName = Literal["backdoor", "left", "accuracy", "residual"]
+RuleName = Literal["backdoor", "left", "unheard", "accuracy", "residual"]
 
 
 class Acceptance(Part):

@@ -21,19 +21,25 @@ class Policy(Part):
     """What may not be; None: anything.
 
     backdoor: evidence in the model as it came, although it was removed. left: evidence
-    in the sanitized model, weak or asleep; or nobody looked at it again. accuracy:
+    in the sanitized model, weak or asleep; or nobody looked at it again. unheard: where
+    mistakes go says nothing of the model, so that some backdoors are missed. accuracy:
     points of clean accuracy on the holdout that may be lost. residual: per cent of
     held-out images that a recovered trigger may still turn, an estimate.
     """
 
     backdoor: bool = False
     left: bool = False
+    unheard: bool = False
     accuracy: float | None = Field(None, ge=0, le=100)
     residual: float | None = Field(None, ge=0, le=100)
 
     def rules(self) -> tuple[str, ...]:
         """Write the rules as --fail-on takes them."""
-        bare = (("backdoor", self.backdoor), ("left", self.left))
+        bare = (
+            ("backdoor", self.backdoor),
+            ("left", self.left),
+            ("unheard", self.unheard),
+        )
         limits = (("accuracy", self.accuracy), ("residual", self.residual))
         return (
             *(name for name, is_set in bare if is_set),
@@ -83,6 +89,12 @@ def _breaches(
     still = _left(report)
     if policy.left and still:
         yield _breach("left", 0.0, still, accepted, day)
+    if policy.unheard and report.label is None:
+        said = (
+            "where mistakes go while unlearning says nothing of this model: a trigger "
+            "that works on one class only would be missed"
+        )
+        yield _breach("unheard", 0.0, said, accepted, day)
     lost = 100 * (report.holdout_before.value - report.holdout_after.value)
     if policy.accuracy is not None and lost > policy.accuracy + 1e-9:
         said = (

@@ -26,6 +26,7 @@ _BROKEN: Mapping[RuleName, str] = {
     "left": "RNP006",
     "accuracy": "RNP004",
     "residual": "RNP005",
+    "unheard": "RNP007",
 }
 _RULES = {
     _FOUND: (
@@ -57,6 +58,11 @@ _RULES = {
         "EvidenceLeft",
         "The sanitized model may still hold a backdoor, which the policy forbids",
         "Give more clean samples or another seed, or reject the file.",
+    ),
+    _BROKEN["unheard"]: (
+        "WitnessUnheard",
+        "One of the two kinds of evidence says nothing of this model",
+        "Give a model with BatchNorm and more classes, accept it, or reject the file.",
     ),
 }
 

@@ -44,9 +44,9 @@ def test_a_size_is_height_by_width() -> None:
 
 
 def test_a_policy_is_read_from_its_rules() -> None:
-    read = options.policy(["backdoor", "left", "residual=10"])
+    read = options.policy(["backdoor", "left", "unheard", "residual=10"])
 
-    assert read == Policy(backdoor=True, left=True, residual=10)
+    assert read == Policy(backdoor=True, left=True, unheard=True, residual=10)
     assert options.policy(read.rules()) == read
 
 
@@ -58,6 +58,7 @@ def test_a_policy_is_read_from_its_rules() -> None:
         "residual=x",
         "backdoor=1",
         "left=1",
+        "unheard=1",
         "other",
         "accuracy=-1",
     ],

@@ -20,6 +20,7 @@ from rnp_cli.report.schema import Accuracy
         (Policy(residual=4), ""),
         (Policy(residual=3), "an estimated 4 %"),
         (Policy(left=True), ""),
+        (Policy(unheard=True), ""),
     ],
 )
 def test_a_policy_names_what_it_does_not_allow(
@@ -135,6 +136,21 @@ def test_accepted_evidence_is_marked_though_no_rule_forbids_it(
     assert breach.accepted == backdoor
     expired = backdoor.model_copy(update={"expires": date(2024, 1, 1)})
     assert judged(make_report(), Policy(), [expired]).breaches == ()
+
+
+def test_a_model_that_mistakes_say_nothing_of_may_be_forbidden(
+    make_report: Any, make_verdict: Any
+) -> None:
+    none = make_verdict(level="none", kind=None, target=None, p_label=None)
+    report = make_report(outcome="unchanged", verdict=none, tried=(), label=None)
+
+    [breach] = judged(report, Policy(unheard=True), ()).breaches
+
+    assert breach.rule == "unheard"
+    assert "on one class only" in breach.said
+    assert judged(report, Policy(), ()).breaches == ()
+    heard = entry(rule="unheard", limit=None)
+    assert not is_failed(judged(report, Policy(unheard=True), [heard]))
 
 
 @pytest.mark.parametrize("outcome", ["not-safe", "no-safe-threshold"])

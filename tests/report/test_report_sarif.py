@@ -164,6 +164,15 @@ def test_evidence_that_is_left_has_a_rule_of_its_own(
     )
 
 
+def test_a_witness_that_is_not_heard_has_a_rule_of_its_own(make_report: Any) -> None:
+    run = run_of(judged(make_report(label=None), Policy(unheard=True), ()))
+
+    *_, unheard = run["results"]
+    rule = run["tool"]["driver"]["rules"][unheard["ruleIndex"]]
+    assert unheard["ruleId"] == rule["id"] == "RNP007"
+    assert "says nothing of this model" in unheard["message"]["text"]
+
+
 def test_what_is_accepted_is_suppressed_and_never_left_out(make_report: Any) -> None:
     entries = [accepting(), accepting(rule="residual", limit=5)]
     report = judged(make_report(), Policy(backdoor=True, residual=3), entries)
