@@ -51,10 +51,13 @@ class InversionConfig(BaseModel):
 
 
 def goals_of(
-    targets: Iterable[int | None], family: Family = "overlay"
+    targets: Iterable[int | None],
+    family: Family = "overlay",
+    *,
+    source: int | None = None,
 ) -> tuple[Goal, ...]:
     """Return a goal for each target, anywhere in the image."""
-    return tuple(Goal(target, family) for target in targets)
+    return tuple(Goal(target, family, source=source) for target in targets)
 
 
 def invert_triggers(
@@ -156,8 +159,9 @@ def _summary(found: Collection[RecoveredTrigger]) -> str:
         if working:
             best = min(working, key=lambda trigger: trigger.norm)
             goal = "any other class" if best.target is None else f"class {best.target}"
+            way = "" if best.source is None else f"from class {best.source} "
             size = f"{best.norm:.3g} {kind.unit}"
-            said.append(f"the smallest {family} ({size}) leads to {goal}")
+            said.append(f"the smallest {family} ({size}) leads {way}to {goal}")
         elif some:
             said.append(f"no {family} was found")
     return "; ".join(said)

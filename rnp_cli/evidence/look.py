@@ -17,16 +17,22 @@ from rnp_cli.device import seeded
 from rnp_cli.errors import DefenseFailed
 from rnp_cli.events import Listener, ignore
 from rnp_cli.evidence.closing import convicted_by_triggers
-from rnp_cli.evidence.inversion import InversionConfig, goals_of, invert_each
+from rnp_cli.evidence.inversion import (
+    InversionConfig,
+    goals_of,
+    invert_each,
+    invert_triggers,
+)
 from rnp_cli.evidence.label import (
     LabelEvidence,
     have_a_say,
     hear_mistakes,
     path_evidence,
 )
+from rnp_cli.evidence.pairs import judge_pairs, pairs_of
 from rnp_cli.evidence.recovered import RecoveredTrigger
 from rnp_cli.evidence.remaining import ClosingConfig
-from rnp_cli.evidence.triggers import FAMILIES
+from rnp_cli.evidence.triggers import FAMILIES, Family
 from rnp_cli.evidence.verdict import Verdict, VerdictConfig, judge
 
 
@@ -37,12 +43,16 @@ class EvidenceConfig(BaseModel):
     there is strong evidence at once; the first goes all the way, the others half.
     most_classes: triggers are recovered for at most so many classes, those first that
     draw the most mistakes while the model unlearns.
+    most_paired: of at most so many classes triggers are recovered for each pair, where
+    nothing else shows a backdoor and mistakes tell nothing; the cost grows with its
+    square.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     unlearnings: int = Field(3, ge=1)
     most_classes: int = Field(50, ge=2)
+    most_paired: int = Field(20, ge=0)
     inversion: InversionConfig = InversionConfig()
     verdict: VerdictConfig = VerdictConfig()
     closing: ClosingConfig = ClosingConfig()
@@ -50,13 +60,25 @@ class EvidenceConfig(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What the two witnesses say. unlearned: or why it could not be."""
+    """What the two witnesses say. unlearned: or why it could not be.
+
+    pairs: triggers from each class to each other, where they were sought.
+    """
 
     layers: tuple[ChannelLayer, ...]
     unlearned: Unlearned | DefenseFailed
     label: LabelEvidence | None
     triggers: tuple[RecoveredTrigger, ...]
     verdict: Verdict
+    pairs: tuple[RecoveredTrigger, ...] = ()
+
+    @property
+    def suspected(self) -> tuple[RecoveredTrigger, ...]:
+        """Return the triggers of all classes that compare with the suspected one's."""
+        source = self.verdict.source
+        if source is None:
+            return self.triggers
+        return tuple(pair for pair in self.pairs if pair.source == source)
 
 
 def look(
@@ -75,7 +97,8 @@ def look(
     What is not strong evidence at once is looked at longer: the model unlearns more
     often, and where triggers are weak evidence they are recovered twice, and the
     smaller ones count (one search that ended far from the smallest makes another class
-    stand out). Of more classes than are asked about, mistakes say which.
+    stand out). Of more classes than are asked about, mistakes say which. Where mistakes
+    tell nothing, and no class stands out, pairs of classes are asked about.
 
     model: images (batch, channel, height, width) in [0, 1] to logits (batch, class).
     hear_both: or else no triggers are recovered where unlearning alone is strong
@@ -100,7 +123,9 @@ def look(
         again = zip(triggers, ask.triggers(label, attempt=1), strict=True)
         triggers = tuple(_smaller(*pair) for pair in again)
         verdict = ask.verdict(triggers, label)
-    return Evidence(layers, unlearned, label, triggers, verdict)
+    pairs = ask.pairs() if verdict.level == "none" and label is None else ()
+    verdict = ask.paired(pairs, verdict)
+    return Evidence(layers, unlearned, label, triggers, verdict, pairs)
 
 
 def look_again(
@@ -127,15 +152,16 @@ def look_again(
     unlearned, layers = ask.unlearn()
     times = 1 if before.label is None else before.label.unlearnings
     label = ask.mistakes(unlearned, layers, times=times)
-    replaced = {(t.family, t.target): t for t in newest}
-    triggers = tuple(replaced.get((t.family, t.target), t) for t in before.triggers)
+    triggers = _replaced(before.triggers, newest)
+    pairs = _replaced(before.pairs, newest)
     current = [t for t in triggers if t.target is not None or t in newest]
     verdict = ask.verdict(current, label)
     is_longer = ask.is_heard_longer(unlearned, layers) and times == 1
     if verdict.level != "none" and is_longer:
         label = ask.mistakes(unlearned, layers, times=config.unlearnings)
         verdict = ask.verdict(current, label)
-    return Evidence(layers, unlearned, label, triggers, verdict)
+    verdict = ask.paired(pairs, verdict)
+    return Evidence(layers, unlearned, label, triggers, verdict, pairs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,11 +248,43 @@ class _Asking:
             listen=self.listen,
         )
 
+    def pairs(self) -> tuple[RecoveredTrigger, ...]:
+        """Recover a trigger for each pair of classes, if they are few."""
+        if self.samples.num_classes > self.config.most_paired:
+            return ()
+        return invert_triggers(
+            self.model,
+            self.samples,
+            self.config.inversion,
+            pairs_of(self.samples),
+            seed=self.seed,
+            listen=self.listen,
+        )
+
+    def paired(self, pairs: Sequence[RecoveredTrigger], verdict: Verdict) -> Verdict:
+        """Return what pairs of classes show where nothing else shows anything."""
+        if not pairs or verdict.level != "none":
+            return verdict
+        samples, config = self.samples.everything(), self.config.verdict
+        return judge_pairs(pairs, self.model, samples, config) or verdict
+
     def verdict(
         self, triggers: Sequence[RecoveredTrigger], label: LabelEvidence | None
     ) -> Verdict:
         """Weigh what was said."""
         return judge(triggers, label, self.config.verdict, seed=self.seed)
+
+
+def _replaced(
+    triggers: Sequence[RecoveredTrigger], newest: Sequence[RecoveredTrigger]
+) -> tuple[RecoveredTrigger, ...]:
+    """Put the newest in the place of those that lead the same way."""
+    by_way = {_way(trigger): trigger for trigger in newest}
+    return tuple(by_way.get(_way(trigger), trigger) for trigger in triggers)
+
+
+def _way(trigger: RecoveredTrigger) -> tuple[Family, int | None, int | None]:
+    return trigger.family, trigger.source, trigger.target
 
 
 def _smaller(one: RecoveredTrigger, other: RecoveredTrigger) -> RecoveredTrigger:

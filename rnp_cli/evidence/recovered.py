@@ -17,10 +17,11 @@ class RecoveredTrigger:
     """The smallest trigger found for a class; an estimate, not the attacker's own.
 
     target: the class, or None for the trigger that turns images to any other class.
+    source: the one class whose images it has to turn, or None for all others'.
     change: what it does to images. norm: its size, in the unit of its family; the
     largest there is where no trigger was found. success: share of the held-out clean
-    samples that it turns (those of the target left out), the *estimated* attack success
-    rate.
+    samples that it turns (those that it need not turn left out), the *estimated* attack
+    success rate.
     """
 
     target: int | None
@@ -28,6 +29,7 @@ class RecoveredTrigger:
     norm: float
     success: float
     found: bool
+    source: int | None = None
 
     @property
     def family(self) -> Family:
@@ -58,12 +60,13 @@ def estimated_success(
 ) -> float:
     """Return the share of clean samples that a recovered trigger turns on a model.
 
-    Samples of the target do not count, nor, without a target, those that the model gets
-    wrong anyway; 0 where no trigger was found, or no sample is left.
+    Samples of the target do not count, nor those of other classes than its source, nor,
+    without a target, those that the model gets wrong anyway; 0 where no trigger was
+    found, or no sample is left.
     """
     if not trigger.found:
         return 0.0
-    others = to_turn(model, samples, trigger.target)
+    others = to_turn(model, samples, trigger.target, trigger.source)
     if not len(others):
         return 0.0
     chosen = samples.take(others)
@@ -73,11 +76,16 @@ def estimated_success(
     return (predicted == trigger.target).float().mean().item()
 
 
-def to_turn(model: nn.Module, samples: Samples, target: int | None) -> Tensor:
+def to_turn(
+    model: nn.Module, samples: Samples, target: int | None, source: int | None = None
+) -> Tensor:
     """Return the indices of the samples that a trigger has to turn, on the CPU.
 
-    Those of other classes; without a target, those that the model gets right.
+    Those of other classes, or of its source alone; without a target, those that the
+    model gets right.
     """
+    if source is not None:
+        return (samples.labels == source).cpu().nonzero()[:, 0]
     if target is not None:
         return (samples.labels != target).cpu().nonzero()[:, 0]
     right = logits_of(model, samples.images).argmax(1) == samples.labels

@@ -79,9 +79,11 @@ class Remaining:
     ) -> None:
         """Begin with the ``triggers`` of all classes of the ``model`` as it came.
 
-        target: the suspected class, or None where every class moves to another.
+        target: the suspected class, or None where every class moves to another. Where
+        the triggers lead from one class alone, so do those that are sought.
         """
         self._target = target
+        (self._source,) = {t.source for t in triggers} or {None}
         self._original = model
         self._samples = samples
         self._inversion = inversion
@@ -126,7 +128,7 @@ class Remaining:
     def _search(self, model: nn.Module) -> Sequence[RecoveredTrigger]:
         """Look anywhere, and near what was found before."""
         anywhere = [
-            Goal(self._target, trigger.family)
+            Goal(self._target, trigger.family, source=self._source)
             for trigger in self.first
             for _ in range(self._config.attempts)
         ]
@@ -144,7 +146,7 @@ class Remaining:
         """Take the first place and the latest in turns; none where there is none."""
         places = [*self._places[:1], *self._places[:0:-1]]
         return [
-            Goal(self._target, t.family, near=t.change)
+            Goal(self._target, t.family, near=t.change, source=self._source)
             for t in islice(cycle(places), attempts)
         ]
 
@@ -153,7 +155,7 @@ class Remaining:
         if self._usual_partial is None:
             found = self._invert(
                 self._original,
-                goals_of(self._others),
+                goals_of(self._others, source=self._source),
                 self._seed,
                 success=self._config.partly,
             )

@@ -30,12 +30,14 @@ class Goal:
     """What to look for: a change of images that turns them to a class.
 
     target: the class; None is "any other class". near: what was found before, if the
-    search is to stay around it; of the same family.
+    search is to stay around it; of the same family. source: the class whose images are
+    to be turned; None is "all others".
     """
 
     target: int | None
     family: Family = "overlay"
     near: Change | None = None
+    source: int | None = None
 
 
 class Search:
@@ -59,19 +61,17 @@ class Search:
         """
         device = samples.images.device
         channels, height, width = samples.images.shape[1:]
-        targets = [goal.target for goal in goals]
+        ways = [(goal.target, goal.source) for goal in goals]
         self._model = model
         self._samples = samples
-        self._targets = targets
-        numbers = [[-1 if target is None else target] for target in targets]
+        self._ways = ways
+        numbers = [[-1 if target is None else target] for target, _ in ways]
         self._goals = torch.tensor(numbers, device=device)  # (row, 1)
         self._is_free = self._goals < 0  # of a class: any that is not the true one
         self._success_wanted = success
         everything = torch.arange(len(samples))
-        chosen = {target: to_turn(model, samples, target) for target in {*targets}}
-        of_goal = [
-            chosen[target] if len(chosen[target]) else everything for target in targets
-        ]
+        chosen = {way: to_turn(model, samples, *way) for way in {*ways}}
+        of_goal = [chosen[way] if len(chosen[way]) else everything for way in ways]
         kind = FAMILIES[goals[0].family]
         shape = (channels, height, width)
         self.candidates = kind(len(goals), shape, generator, device)
@@ -147,7 +147,7 @@ class Search:
 
     def triggers(self, holdout: Samples) -> list[RecoveredTrigger]:
         """Return what was found, with its success on samples not used for it."""
-        return [self._trigger(row, holdout) for row in range(len(self._targets))]
+        return [self._trigger(row, holdout) for row in range(len(self._ways))]
 
     def _judge(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return loss (row,) and the share of images turned (row,)."""
@@ -163,12 +163,14 @@ class Search:
         norm = float(self._norm[row])
         found = math.isfinite(norm)
         change = self.candidates.kept(row)
+        target, source = self._ways[row]
         trigger = RecoveredTrigger(
-            target=self._targets[row],
+            target=target,
             change=change,
             norm=norm if found else change.largest,
             success=0.0,
             found=found,
+            source=source,
         )
         success = estimated_success(self._model, trigger, holdout)
         return replace(trigger, success=success)

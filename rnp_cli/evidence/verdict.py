@@ -37,7 +37,7 @@ from rnp_cli.evidence.triggers import FAMILIES, Family
 
 Level = Literal["none", "weak", "strong"]
 LEVELS: tuple[Level, ...] = ("none", "weak", "strong")
-Kind = Literal["all-to-one", "all-to-all"]
+Kind = Literal["all-to-one", "all-to-all", "one-to-one"]
 
 
 class VerdictConfig(UsualConfig):
@@ -52,11 +52,12 @@ class Verdict:
     """What the evidence says.
 
     target: the class that the trigger leads to; None where there is none or the kind is
-    "all-to-all". The rest is of that trigger, or without one of the class that comes
-    nearest. family: of its trigger that is smallest beside the others'; index: how far
-    below them. p_inversion: of so small a trigger in any family, under the null.
-    p_label: of so large a share of new mistakes; None where they say nothing, as of
-    "all-to-all". p_value: of both.
+    "all-to-all". source: the class that it leads from, if the kind is "one-to-one". The
+    rest is of that trigger, or without one of the class that comes nearest. family: of
+    its trigger that is smallest beside the others'; index: how far below them.
+    p_inversion: of so small a trigger in any family, under the null. p_label: of so
+    large a share of new mistakes; None where they say nothing, as of "all-to-all" and
+    "one-to-one". p_value: of both.
     """
 
     level: Level
@@ -67,6 +68,7 @@ class Verdict:
     p_inversion: float
     p_label: float | None
     p_value: float
+    source: int | None = None
 
 
 def judge(
@@ -108,7 +110,11 @@ def judge(
     if chosen.level == "none":
         return replace(chosen, kind=None, target=None)
     alone = combined(1.0, chosen.p_label, len(classes))
-    if weighed and weighed[chosen.family].are_few and _level(alone, config) != "strong":
+    if (
+        weighed
+        and weighed[chosen.family].are_few
+        and level_of(alone, config) != "strong"
+    ):
         return replace(chosen, level="weak")
     return chosen
 
@@ -135,7 +141,7 @@ def _all_to_one(
     p_size = min(1.0, p_family * _speaking(weighed))
     p_label = None if drawn is None else drawn.p_value(target)
     p_value = combined(p_size, p_label, classes)
-    level = _level(p_value, config)
+    level = level_of(p_value, config)
     return Verdict(level, "all-to-one", target, family, index, p_size, p_label, p_value)
 
 
@@ -151,7 +157,7 @@ def _all_to_all(
     if said is None:
         return []
     index, p_value = said
-    level = _level(p_value, config)
+    level = level_of(p_value, config)
     return [Verdict(level, "all-to-all", None, family, index, p_value, None, p_value)]
 
 
@@ -179,7 +185,8 @@ def combined(first: float, second: float | None, classes: int) -> float:
     return apart + (same - apart) / classes
 
 
-def _level(p_value: float, config: VerdictConfig) -> Level:
+def level_of(p_value: float, config: VerdictConfig) -> Level:
+    """Say how strong evidence of such a p-value is."""
     if p_value <= config.strong:
         return "strong"
     return "weak" if p_value <= config.weak else "none"

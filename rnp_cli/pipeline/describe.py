@@ -137,6 +137,7 @@ def verdict_info(verdict: Verdict) -> VerdictInfo:
         level=verdict.level,
         kind=verdict.kind,
         target=verdict.target,
+        source=verdict.source,
         family=verdict.family,
         index=verdict.index,
         p_inversion=verdict.p_inversion,
@@ -149,11 +150,19 @@ def trigger_info(trigger: RecoveredTrigger) -> TriggerInfo:
     """Say how large a trigger is, and how well it works."""
     return TriggerInfo(
         target=trigger.target,
+        source=trigger.source,
         family=trigger.family,
         norm=trigger.norm,
         success=trigger.success,
         found=trigger.found,
     )
+
+
+def pair_infos(evidence: Evidence) -> tuple[TriggerInfo, ...]:
+    """Say how large triggers are that lead from the suspected class, if it is one."""
+    if evidence.verdict.source is None:
+        return ()
+    return tuple(map(trigger_info, evidence.suspected))
 
 
 def unheard(
@@ -170,10 +179,14 @@ def unheard(
     if isinstance(evidence.unlearned, DefenseFailed):
         yield "Where mistakes go while unlearning: it did not come to its end."
     elif evidence.label is None:
+        missed = "that work on one class only, or restyle an image, are missed"
+        if evidence.pairs:
+            missed = "that restyle an image are missed, and of those that work on one "
+            missed += "class only all but patches"
         yield (
             "Where mistakes go while unlearning: that says nothing without BatchNorm, "
             "with few classes, or where the way down begins with a leap. So triggers "
-            "that work on one class only, or restyle an image, are missed."
+            f"{missed}."
         )
     if num_classes < FEW:
         yield (

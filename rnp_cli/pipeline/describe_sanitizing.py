@@ -26,6 +26,7 @@ from rnp_cli.pipeline.describe import (
     input_info,
     label_info,
     model_info,
+    pair_infos,
     sample_info,
     trigger_info,
     unheard,
@@ -86,6 +87,7 @@ def make_report(
         if after is None
         else unlearned_info(after.unlearned)[1],
         triggers=tuple(map(trigger_info, evidence.triggers)),
+        pairs=pair_infos(evidence),
         tried=tuple(_tried(opened, parts, removal, written)),
         left=removal.left,
         pruning=None

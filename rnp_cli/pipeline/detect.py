@@ -22,6 +22,7 @@ from rnp_cli.pipeline.describe import (
     input_info,
     label_info,
     model_info,
+    pair_infos,
     sample_info,
     trigger_info,
     unheard,
@@ -108,6 +109,7 @@ def _detection(
         unlearn=unlearn,
         unlearn_failure=failure,
         triggers=tuple(map(trigger_info, evidence.triggers)),
+        pairs=pair_infos(evidence),
         not_checked=(
             *doubts(clean),
             *_not_checked(request, clean.num_classes, evidence),

@@ -90,7 +90,7 @@ class Escalation:
         Raises DefenseFailed when a stage cannot do its work.
         """
         remaining = Remaining(
-            self.evidence.triggers,
+            self.evidence.suspected,
             self.evidence.verdict.target,
             self.model,
             self.samples,

@@ -31,6 +31,8 @@ def portrait(
     before, after: the model as it came, and as it is written.
     """
     others = samples.labels != (-1 if trigger.target is None else trigger.target)
+    if trigger.source is not None:
+        others = samples.labels == trigger.source
     chosen = various(
         samples.take(others.nonzero()[:, 0]), num_classes, most=_MOST_SAMPLES
     )

@@ -26,8 +26,11 @@ class VerdictInfo(Part):
     """Whether there is evidence of a backdoor, and of which kind."""
 
     level: Literal["none", "weak", "strong"]
-    kind: Literal["all-to-one", "all-to-all"] | None
+    kind: Literal["all-to-one", "all-to-all", "one-to-one"] | None
     target: int | None = Field(description="the class that the trigger leads to")
+    source: int | None = Field(
+        default=None, description="the one class that it leads from, if it is one"
+    )
     family: Family = Field(description="of the trigger that stands out most")
     index: float = Field(
         description="how far it lies below the other classes' triggers, in their spread"
@@ -41,6 +44,7 @@ class TriggerInfo(Part):
     """The smallest trigger that inversion found for a class."""
 
     target: int | None = Field(description="None: away from the true class")
+    source: int | None = Field(default=None, description="None: all other classes")
     family: Family = Field(description="what it does to an image")
     norm: float = Field(
         description="overlay: sum of the mask, in pixels; addition: root mean square, "
@@ -69,6 +73,10 @@ class Detection(Part):
     unlearn: UnlearnInfo | None
     unlearn_failure: str | None
     triggers: tuple[TriggerInfo, ...]
+    pairs: tuple[TriggerInfo, ...] = Field(
+        default=(),
+        description="from the class whose images alone are turned to each other one",
+    )
     not_checked: tuple[str, ...]
     settings: dict[str, dict[str, float | int] | float]
     policy: tuple[str, ...] = Field(default=(), description="--fail-on")
@@ -84,9 +92,9 @@ class Detection(Part):
         named = verdict.target is not None and verdict.p_inversion <= QUOTABLE
         if verdict.kind != "all-to-all" and not named:
             return None
-        wanted = (verdict.family, verdict.target)
-        for trigger in self.triggers:
-            if (trigger.family, trigger.target) == wanted:
+        wanted = (verdict.family, verdict.source, verdict.target)
+        for trigger in (*self.triggers, *self.pairs):
+            if (trigger.family, trigger.source, trigger.target) == wanted:
                 return trigger
         raise ValueError("triggers must hold the one that the verdict speaks of")
 

@@ -61,9 +61,13 @@ def _said(detection: Detection) -> str:
         named = class_name(verdict.target, detection.samples)
         seen = []
         if trigger is not None:
+            whose, others = "", "the other classes"
+            if trigger.source is not None:
+                whose = f" of {class_name(trigger.source, detection.samples)}"
+                others = "other pairs of classes"
             seen.append(
-                f"{_phrase(trigger)} turns {trigger.success:.0%} of the clean images "
-                f"to {named}; the other classes need more."
+                f"{_phrase(trigger)} turns {trigger.success:.0%} of the clean images"
+                f"{whose} to {named}; {others} need more."
             )
         p_label = 1.0 if verdict.p_label is None else verdict.p_label
         if detection.label is not None and p_label <= QUOTABLE:

@@ -79,14 +79,22 @@ def sizes(report: Report) -> Iterator[Figure]:
     for family in families.HEADS:
         triggers = [t for t in report.triggers if t.family == family]
         if triggers:
-            yield _sizes_of(family, triggers, report)
+            yield _sizes_of(family, triggers, report, "for each class", family)
+    source = report.verdict.source
+    if report.pairs and source is not None:
+        ways = f"from {class_name(source, report.samples)} to each class"
+        yield _sizes_of("overlay", [*report.pairs], report, ways, "pairs")
 
 
-def _sizes_of(family: Family, triggers: list[TriggerInfo], report: Report) -> Figure:
+def _sizes_of(
+    family: Family, triggers: list[TriggerInfo], report: Report, ways: str, key: str
+) -> Figure:
     convicted = report.verdict.level != "none"
+    suspect = (report.verdict.source, report.verdict.target)
     bars, rows, told = [], [], []
     for trigger in triggers:
-        is_suspected = convicted and trigger.target == report.verdict.target
+        way = (trigger.source, trigger.target)
+        is_suspected = convicted and way == suspect
         size = trigger.norm if trigger.found else None
         written = "none found" if size is None else families.size(family, size)
         name = "any other than the true one"
@@ -98,7 +106,7 @@ def _sizes_of(family: Family, triggers: list[TriggerInfo], report: Report) -> Fi
         rows.append((name, written, turned, "suspected" if is_suspected else ""))
         if is_suspected:
             told.append(f" Suspected: {name}, {written}.")
-    title = f"Smallest trigger for each class: {families.HEADS[family]}"
+    title = f"Smallest trigger {ways}: {families.HEADS[family]}"
     desc = f"Sizes for {len(bars)} classes. {families.NOTES[family]}{''.join(told)}"
     keys = [("usual", "a class")]
     keys += [("suspect", "suspected")] if told else []
@@ -107,10 +115,11 @@ def _sizes_of(family: Family, triggers: list[TriggerInfo], report: Report) -> Fi
         if any(bar.size is None for bar in bars)
         else []
     )
+    head = families.HEADS[family]
     return Figure(
-        families.HEADS[family],
+        head if key == family else f"{head} {ways}",
         charts.bars(
-            Caption(f"sizes-{family}", title, desc),
+            Caption(f"sizes-{key}", title, desc),
             bars,
             lambda size: families.size(family, size),
         ),

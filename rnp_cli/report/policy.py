@@ -92,7 +92,7 @@ def _breaches(
     if policy.unheard and report.label is None:
         said = (
             "where mistakes go while unlearning says nothing of this model: a trigger "
-            "that works on one class only would be missed"
+            "that works on one class only, or restyles an image, may be missed"
         )
         yield _breach("unheard", 0.0, said, accepted, day)
     lost = 100 * (report.holdout_before.value - report.holdout_after.value)

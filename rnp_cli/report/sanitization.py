@@ -160,6 +160,10 @@ class Report(Part):
     unlearn_failure: str | None
     unlearn_failure_after: str | None = None
     triggers: tuple[TriggerInfo, ...]
+    pairs: tuple[TriggerInfo, ...] = Field(
+        default=(),
+        description="from the class whose images alone are turned to each other one",
+    )
     tried: tuple[TriedTrigger, ...]
     left: tuple[Left, ...] = Field(
         default=(),

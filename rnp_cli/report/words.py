@@ -200,6 +200,8 @@ def evidence(verdict: VerdictInfo, report: Report | Detection) -> str:
     goal = "to all classes"
     if verdict.target is not None:
         goal = f"to {class_name(verdict.target, report.samples)}"
+    if verdict.source is not None:
+        goal = f"from {class_name(verdict.source, report.samples)} {goal}"
     return f"{verdict.level} evidence of a backdoor {goal} (p = {verdict.p_value:.2g})"
 
 

@@ -47,7 +47,14 @@ def test_json_is_all_that_goes_to_stdout_and_the_policy_can_be_off(
         *("read", "samples", "unlearn", "invert")
     }
     assert set(found.settings) == {
-        *("unlearn", "unlearnings", "most_classes", "inversion", "verdict")
+        *(
+            "unlearn",
+            "unlearnings",
+            "most_classes",
+            "most_paired",
+            "inversion",
+            "verdict",
+        )
     }
     report = tmp_path / "detection.json"
     report.write_text(run.out)

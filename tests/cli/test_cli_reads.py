@@ -18,6 +18,7 @@ from rnp_cli.evidence.look import EvidenceConfig
 QUICK = """
 holdout_share = 0.4
 most_classes = 12
+most_paired = 0
 unlearnings = 2
 [unlearn]
 momentum = 0.9

@@ -1,0 +1,136 @@
+"""Pairs: triggers that lead from one class to one other, beside those of all pairs.
+
+A backdoor may work on the images of one class alone. Where mistakes while unlearning
+tell nothing of a network (``evidence/label.py``), nothing else shows it: a mask that
+has to turn the other classes, too, is as large as any. So a mask is sought for each
+pair. (K-Arm, Shen et al., ICML 2021, searches pairs, too, the promising ones first.)
+
+Masks differ between pairs of a clean network: some classes are left easily, some are
+reached easily, and some are near each other. The first two are fitted, a factor for
+each class; the third is measured, as the mean margin between the two logits on clean
+images, and its exponent is fitted. What lies far below the fit is evidence.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from rnp_cli.defense.samples import Samples, SplitSamples
+from rnp_cli.defense.score import logits_of
+from rnp_cli.evidence.chance import FEW
+from rnp_cli.evidence.recovered import RecoveredTrigger
+from rnp_cli.evidence.search import Goal
+from rnp_cli.evidence.verdict import Verdict, VerdictConfig, level_of
+
+_FEWEST_IMAGES = 8  # of a class that masks are fitted on
+_FREEDOM = 6  # of the t distribution that the residuals of clean networks follow
+_LEAST_SPREAD = 0.1  # of the residuals; clean networks showed .11 to .17
+_TUNED = 1.5  # spreads beyond which a residual weighs less (Huber)
+_FITS = 40  # repetitions until the weights have settled
+_LEAST_MARGIN = 1e-3  # of logits; no logarithm of zero
+
+
+def pairs_of(samples: SplitSamples) -> tuple[Goal, ...]:
+    """Return a goal from each class to each other; none where too little is known.
+
+    A class needs some images of its own, and a fit some classes.
+    """
+    counts = torch.bincount(samples.fit.labels.cpu(), minlength=samples.num_classes)
+    if samples.num_classes < FEW or int(counts.min()) < _FEWEST_IMAGES:
+        return ()
+    classes = range(samples.num_classes)
+    return tuple(
+        Goal(target, source=source)
+        for source in classes
+        for target in classes
+        if target != source
+    )
+
+
+def judge_pairs(
+    triggers: Sequence[RecoveredTrigger],
+    model: nn.Module,
+    samples: Samples,
+    config: VerdictConfig,
+) -> Verdict | None:
+    """Say whether one pair's trigger is far smaller than such a pair's should be.
+
+    triggers: of all pairs. model, samples: what margins are measured on. index of the
+    verdict: how far it lies below the fit, in the residuals' spread.
+    Returns None where most pairs have no trigger, so that nothing can be compared.
+    """
+    found = [trigger for trigger in triggers if trigger.found]
+    if 2 * len(found) < len(triggers) or not found:
+        return None
+    margins = _margins(model, samples)
+    residuals, spread = _fit(found, margins)
+    lowest = int(residuals.argmin())
+    index = float(-residuals[lowest] / spread)
+    p_value = 1 - (1 - _tail(index)) ** len(found)
+    level, pair = level_of(p_value, config), found[lowest]
+    if level == "none":
+        return Verdict(level, None, None, pair.family, index, p_value, None, p_value)
+    return Verdict(
+        level,
+        "one-to-one",
+        pair.target,
+        pair.family,
+        index,
+        p_value,
+        None,
+        p_value,
+        source=pair.source,
+    )
+
+
+def _margins(model: nn.Module, samples: Samples) -> Tensor:
+    """Return by how much logits of a class lead over each other's: (class, class)."""
+    logits = logits_of(model, samples.images).double().cpu()
+    labels = samples.labels.cpu()
+    own = logits.gather(1, labels[:, None])
+    lead = (own - logits).clamp_min(0)
+    sums = torch.zeros(logits.shape[1], logits.shape[1], dtype=torch.double)
+    sums.index_add_(0, labels, lead)
+    counts = torch.bincount(labels, minlength=logits.shape[1]).clamp_min(1)
+    return (sums / counts[:, None]).clamp_min(_LEAST_MARGIN)
+
+
+def _fit(triggers: Sequence[RecoveredTrigger], margins: Tensor) -> tuple[Tensor, float]:
+    """Return what a robust fit leaves of the logarithms of sizes (pair,), its spread.
+
+    Outliers weigh little in it, so that a backdoor stands out and is not fitted.
+    """
+    classes = len(margins)
+    sources = torch.tensor([t.source for t in triggers])
+    targets = torch.tensor([t.target for t in triggers])
+    sizes = torch.tensor([t.norm for t in triggers]).double().log()
+    columns = [
+        nn.functional.one_hot(sources, classes),
+        nn.functional.one_hot(targets, classes),
+        margins[sources, targets].log()[:, None],
+    ]
+    known = torch.cat([column.double() for column in columns], dim=1)
+    weights = torch.ones_like(sizes)
+    residuals, spread = sizes, 1.0
+    for _ in range(_FITS):
+        root = weights.sqrt()
+        solved = torch.linalg.pinv(known * root[:, None]) @ (sizes * root)
+        residuals = sizes - known @ solved
+        spread = max(1.4826 * float(residuals.abs().median()), _LEAST_SPREAD)
+        weights = 1 / (residuals.abs() / (_TUNED * spread)).clamp_min(1)
+    return residuals, spread
+
+
+def _tail(index: float) -> float:
+    """Return how likely a t variate lies that far out on one side.
+
+    The integral of its density, in closed form for six degrees of freedom.
+    """
+    angle = math.atan(index / math.sqrt(_FREEDOM))
+    cosine = math.cos(angle) ** 2
+    series = 1 + cosine / 2 + 3 * cosine**2 / 8
+    return 0.5 - math.sin(angle) * series / 2
