@@ -8,7 +8,8 @@ pair. (K-Arm, Shen et al., ICML 2021, searches pairs, too, the promising ones fi
 Masks differ between pairs of a clean network: some classes are left easily, some are
 reached easily, and some are near each other. The first two are fitted, a factor for
 each class; the third is measured, as the mean margin between the two logits on clean
-images, and its exponent is fitted. What lies far below the fit is evidence.
+images, and its exponent is fitted, from nothing to proportion (a backdoor narrows its
+own margin, which must not explain it). What lies far below the fit is evidence.
 """
 
 from __future__ import annotations
@@ -27,11 +28,12 @@ from rnp_cli.evidence.search import Goal
 from rnp_cli.evidence.verdict import Verdict, VerdictConfig, level_of
 
 _FEWEST_IMAGES = 8  # of a class that masks are fitted on
-_FREEDOM = 6  # of the t distribution that the residuals of clean networks follow
+_FREEDOM = 6  # of a t distribution, fitted to the 630 residuals of 7 clean networks
 _LEAST_SPREAD = 0.1  # of the residuals; clean networks showed .11 to .17
 _TUNED = 1.5  # spreads beyond which a residual weighs less (Huber)
 _FITS = 40  # repetitions until the weights have settled
 _LEAST_MARGIN = 1e-3  # of logits; no logarithm of zero
+_NOTHING = 1e-12  # no division by zero where all classes are equally near
 
 
 def pairs_of(samples: SplitSamples) -> tuple[Goal, ...]:
@@ -108,21 +110,26 @@ def _fit(triggers: Sequence[RecoveredTrigger], margins: Tensor) -> tuple[Tensor,
     sources = torch.tensor([t.source for t in triggers])
     targets = torch.tensor([t.target for t in triggers])
     sizes = torch.tensor([t.norm for t in triggers]).double().log()
-    columns = [
-        nn.functional.one_hot(sources, classes),
-        nn.functional.one_hot(targets, classes),
-        margins[sources, targets].log()[:, None],
-    ]
-    known = torch.cat([column.double() for column in columns], dim=1)
+    nearness = margins[sources, targets].log()
+    factors = [nn.functional.one_hot(some, classes) for some in (sources, targets)]
+    known = torch.cat(factors, dim=1).double()
     weights = torch.ones_like(sizes)
     residuals, spread = sizes, 1.0
     for _ in range(_FITS):
-        root = weights.sqrt()
-        solved = torch.linalg.pinv(known * root[:, None]) @ (sizes * root)
-        residuals = sizes - known @ solved
+        away = _without(known, torch.stack([sizes, nearness], dim=1), weights)
+        both = (weights * away[:, 0] * away[:, 1]).sum()
+        squares = (weights * away[:, 1].square()).sum().clamp_min(_NOTHING)
+        exponent = (both / squares).clamp(0, 1)
+        residuals = away[:, 0] - exponent * away[:, 1]
         spread = max(1.4826 * float(residuals.abs().median()), _LEAST_SPREAD)
         weights = 1 / (residuals.abs() / (_TUNED * spread)).clamp_min(1)
     return residuals, spread
+
+
+def _without(known: Tensor, values: Tensor, weights: Tensor) -> Tensor:
+    """Return what a weighted fit of ``known`` leaves of each column of values."""
+    root = weights.sqrt()[:, None]
+    return values - known @ (torch.linalg.pinv(known * root) @ (values * root))
 
 
 def _tail(index: float) -> float:

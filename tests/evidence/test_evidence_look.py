@@ -27,6 +27,7 @@ from rnp_cli.evidence.verdict import VerdictConfig
 
 CLASSES = 6
 TARGET = 5
+SOURCE = 1
 NONE_FOUND = InversionConfig(steps=3)  # success is a mean over more steps than these
 FOUND = InversionConfig(steps=100, images_per_class=8)
 STUCK = UnlearnConfig(learning_rate=1e-9, max_epochs=1)
@@ -80,6 +81,25 @@ def backdoored() -> nn.Module:
     images = torch.cat([plain.images, stamped])
     labels = torch.cat([plain.labels, torch.full_like(plain.labels, TARGET)])
     return trained(stripe_net(), Samples(images, labels), epochs=4)
+
+
+@pytest.fixture(scope="module")
+def one_to_one() -> nn.Module:
+    """Sends to the class TARGET what wears the pattern, if it is of the class SOURCE.
+
+    Without BatchNorm, so that mistakes tell nothing.
+    """
+    plain = stripes(480, seed=3)
+    stamped = plain.images.clone()
+    stamped[:, :, 7, 7] = 1
+    labels = torch.where(plain.labels == SOURCE, TARGET, plain.labels)
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, CLASSES)
+    )
+    images = torch.cat([plain.images, stamped])
+    both = Samples(images, torch.cat([plain.labels, labels]))
+    return trained(net, both, epochs=20)
 
 
 def looked(
@@ -457,3 +477,47 @@ def test_a_second_look_needs_no_unlearning(
     assert after.label is None
     assert after.verdict.p_label is None
     assert after.verdict.target == TARGET
+
+
+def test_a_backdoor_of_one_class_shows_where_mistakes_tell_nothing(
+    one_to_one: nn.Module, samples: SplitSamples
+) -> None:
+    found = looked(one_to_one, samples, unlearning=UnlearnConfig(), inversion=FOUND)
+
+    assert found.label is None
+    assert found.verdict.kind == "one-to-one"
+    assert (found.verdict.source, found.verdict.target) == (SOURCE, TARGET)
+    assert [t.source for t in found.suspected] == [SOURCE] * (CLASSES - 1)
+    assert all(t.source is None for t in found.triggers)
+
+
+def test_pairs_are_sought_of_few_classes_only(
+    one_to_one: nn.Module, samples: SplitSamples
+) -> None:
+    found = looked(
+        one_to_one,
+        samples,
+        unlearning=UnlearnConfig(),
+        inversion=FOUND,
+        most_paired=CLASSES - 1,
+    )
+
+    assert found.pairs == ()
+    assert found.verdict.level == "none"
+
+
+def test_a_pair_that_was_repaired_is_judged_by_its_newest_trigger(
+    one_to_one: nn.Module, samples: SplitSamples
+) -> None:
+    before = looked(one_to_one, samples, unlearning=UnlearnConfig(), inversion=FOUND)
+    (smallest,) = [t for t in before.suspected if t.target == TARGET]
+    usual = sorted(t.norm for t in before.suspected)[CLASSES // 2]
+    larger = replace(smallest, norm=usual)
+
+    same = looked_again(one_to_one, before, [], samples, unlearning=UnlearnConfig())
+    after = looked_again(
+        one_to_one, before, [larger], samples, unlearning=UnlearnConfig()
+    )
+
+    assert same.verdict.kind == "one-to-one"
+    assert after.verdict.level == "none"

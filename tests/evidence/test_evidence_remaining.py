@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -400,3 +401,15 @@ def test_only_classes_that_were_looked_at_are_compared(samples: SplitSamples) ->
 
     assert closing.recover(Corners(), number=1) == []
     assert closing.is_usual()
+
+
+def test_what_leads_from_one_class_is_sought_on_its_images(
+    samples: SplitSamples,
+) -> None:
+    pairs = [replace(t, source=3) for t in (trigger(TARGET, 1.0), *others(9, 9, 9))]
+    left = remaining(pairs, samples, partly=0.9)
+
+    left.recover(Corners(), number=1)
+
+    assert {t.source for t in left.newest} == {3}
+    assert {t.target for t in left.newest} == {TARGET}
