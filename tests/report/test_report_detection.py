@@ -101,6 +101,27 @@ def test_all_to_all_is_told_by_the_trigger_without_a_class(
     assert "91%" in text
 
 
+def test_one_to_one_names_both_classes(make_detection: Any, rendered: Rendered) -> None:
+    usual, pair = (
+        TriggerInfo(target=2, family="overlay", norm=n, success=0.93, found=True)
+        for n in (60.0, 2.5)
+    )
+    detection = make_detection(
+        verdict=verdict("weak", "one-to-one").model_copy(
+            update={"source": 0, "target": 2, "p_inversion": 0.01}
+        ),
+        triggers=(usual,),
+        pairs=(pair.model_copy(update={"source": 0}),),
+        label=None,
+    )
+
+    text = " ".join(rendered(render_detection(detection)).split())
+
+    assert "2.5 pixels turns 93% of the clean images of class 0" in text
+    assert "to class 2" in text
+    assert "other pairs of classes need more" in text
+
+
 @pytest.mark.parametrize(
     ("family", "said"),
     [("addition", "2.0 % of a pixel's range"), ("warp", "A warp by 2.80 pixels")],

@@ -201,6 +201,31 @@ def test_each_chart_has_its_numbers_as_a_table(make_report: Any) -> None:
     assert len(set(ids)) == len(ids)
 
 
+def test_a_pair_has_a_chart_beside_those_of_the_classes(
+    make_report: Any, make_verdict: Any
+) -> None:
+    triggers, pairs = (
+        [
+            TriggerInfo(
+                target=n, source=source, family="overlay", norm=9, success=1, found=True
+            )
+            for n in (0, 2)
+        ]
+        for source in (None, 1)
+    )
+    pair = make_verdict(kind="one-to-one", source=1, p_label=None)
+
+    text = html(
+        make_report(verdict=pair, triggers=triggers, pairs=pairs, verdict_after=None)
+    )
+
+    assert "evidence of a backdoor from class 1 (cat) to class 2 (dog)" in text
+    assert "from class 1 (cat) to each class" in text
+    assert text.count(">suspected</td>") == 1
+    ids = [a["id"] for _, a in Page(text).elements if "id" in a]
+    assert len(set(ids)) == len(ids)
+
+
 def test_each_family_has_its_chart_and_the_suspected_class_stands_out(
     make_report: Any,
 ) -> None:
