@@ -113,8 +113,8 @@ def sanitize(
             help="End with exit code 1 for this, too: backdoor (evidence in MODEL, "
             "although removed), left (evidence in the sanitized model, weak as it may "
             "be, or after --method rnp, which does not look again), unheard (where "
-            "mistakes go says nothing of MODEL, as without BatchNorm, so that triggers "
-            "that work on one class only are missed), accuracy=POINTS "
+            "mistakes go says nothing of MODEL, as without BatchNorm, so that some "
+            "triggers may be missed), accuracy=POINTS "
             "(more lost on the holdout), or residual=PERCENT (of images that a "
             "recovered trigger still turns). May be repeated. The sanitized model is "
             "written all the same.",
