@@ -5,7 +5,8 @@
 #
 # RNP_OUTPUT   where the sanitized model goes (sanitized.safetensors)
 # RNP_REPORTS  folder of report.html and report.sarif (rnp-reports)
-# RNP_FAIL_ON  rules of --fail-on, one a line: backdoor, left, unheard, residual=10
+# RNP_FAIL_ON  rules of --fail-on, one a line: backdoor, left, unheard, accuracy=2,
+#              residual=10
 # RNP_ARGUMENTS  further options of rnp sanitize, one word a line
 #
 # rnp itself reads RNP_CONFIG and RNP_ACCEPTED, its files of settings and of accepted

@@ -1,4 +1,4 @@
-"""Keep memory that was freed: fresh pages cost as much as the computation on them.
+"""Keep memory that was freed: fresh pages cost up to half of what is computed on them.
 
 glibc takes blocks above 32 MiB from the system anew each time, and gives them back at
 once. The system fills each fresh page with zeros. A batch's activations are such
@@ -11,7 +11,7 @@ import ctypes
 import sys
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of mallopt(3)
-_MOST = 2**31 - 1  # bytes at the end of the heap that are kept
+_NEVER = -1
 
 
 def keep_freed_memory() -> None:
@@ -24,4 +24,4 @@ def keep_freed_memory() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:  # musl has none
         mallopt(_MMAP_MAX, 0)
-        mallopt(_TRIM_THRESHOLD, _MOST)
+        mallopt(_TRIM_THRESHOLD, _NEVER)

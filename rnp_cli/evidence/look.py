@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -29,7 +29,7 @@ from rnp_cli.evidence.label import (
     hear_mistakes,
     path_evidence,
 )
-from rnp_cli.evidence.pairs import judge_pairs, pairs_of
+from rnp_cli.evidence.pairs import Pairs, margins_of, pairs_of
 from rnp_cli.evidence.recovered import RecoveredTrigger
 from rnp_cli.evidence.remaining import ClosingConfig
 from rnp_cli.evidence.triggers import FAMILIES, Family
@@ -52,7 +52,7 @@ class EvidenceConfig(BaseModel):
 
     unlearnings: int = Field(3, ge=1)
     most_classes: int = Field(50, ge=2)
-    most_paired: int = Field(20, ge=0)
+    most_paired: int = Field(12, ge=0)
     inversion: InversionConfig = InversionConfig()
     verdict: VerdictConfig = VerdictConfig()
     closing: ClosingConfig = ClosingConfig()
@@ -62,7 +62,8 @@ class EvidenceConfig(BaseModel):
 class Evidence:
     """What the two witnesses say. unlearned: or why it could not be.
 
-    pairs: triggers from each class to each other, where they were sought.
+    pairs: triggers from each class to each other, where they were sought and can be
+    compared.
     """
 
     layers: tuple[ChannelLayer, ...]
@@ -70,15 +71,15 @@ class Evidence:
     label: LabelEvidence | None
     triggers: tuple[RecoveredTrigger, ...]
     verdict: Verdict
-    pairs: tuple[RecoveredTrigger, ...] = ()
+    pairs: Pairs | None = None
 
     @property
     def suspected(self) -> tuple[RecoveredTrigger, ...]:
         """Return the triggers of all classes that compare with the suspected one's."""
         source = self.verdict.source
-        if source is None:
+        if source is None or self.pairs is None:
             return self.triggers
-        return tuple(pair for pair in self.pairs if pair.source == source)
+        return tuple(t for t in self.pairs.triggers if t.source == source)
 
 
 def look(
@@ -123,8 +124,8 @@ def look(
         again = zip(triggers, ask.triggers(label, attempt=1), strict=True)
         triggers = tuple(_smaller(*pair) for pair in again)
         verdict = ask.verdict(triggers, label)
-    pairs = ask.pairs() if verdict.level == "none" and label is None else ()
-    verdict = ask.paired(pairs, verdict)
+    pairs = ask.pairs() if verdict.level == "none" and label is None else None
+    verdict = _with_pairs(verdict, pairs, config)
     return Evidence(layers, unlearned, label, triggers, verdict, pairs)
 
 
@@ -153,14 +154,16 @@ def look_again(
     times = 1 if before.label is None else before.label.unlearnings
     label = ask.mistakes(unlearned, layers, times=times)
     triggers = _replaced(before.triggers, newest)
-    pairs = _replaced(before.pairs, newest)
+    pairs = before.pairs
+    if pairs is not None:
+        pairs = replace(pairs, triggers=_replaced(pairs.triggers, newest))
     current = [t for t in triggers if t.target is not None or t in newest]
     verdict = ask.verdict(current, label)
     is_longer = ask.is_heard_longer(unlearned, layers) and times == 1
     if verdict.level != "none" and is_longer:
         label = ask.mistakes(unlearned, layers, times=config.unlearnings)
         verdict = ask.verdict(current, label)
-    verdict = ask.paired(pairs, verdict)
+    verdict = _with_pairs(verdict, pairs, config)
     return Evidence(layers, unlearned, label, triggers, verdict, pairs)
 
 
@@ -248,31 +251,38 @@ class _Asking:
             listen=self.listen,
         )
 
-    def pairs(self) -> tuple[RecoveredTrigger, ...]:
+    def pairs(self) -> Pairs | None:
         """Recover a trigger for each pair of classes, if they are few."""
-        if self.samples.num_classes > self.config.most_paired:
-            return ()
-        return invert_triggers(
+        is_asked = self.samples.num_classes <= self.config.most_paired
+        goals = pairs_of(self.samples) if is_asked else ()
+        if not goals:
+            return None
+        found = invert_triggers(
             self.model,
             self.samples,
             self.config.inversion,
-            pairs_of(self.samples),
+            goals,
             seed=self.seed,
             listen=self.listen,
         )
-
-    def paired(self, pairs: Sequence[RecoveredTrigger], verdict: Verdict) -> Verdict:
-        """Return what pairs of classes show where nothing else shows anything."""
-        if not pairs or verdict.level != "none":
-            return verdict
-        samples, config = self.samples.everything(), self.config.verdict
-        return judge_pairs(pairs, self.model, samples, config) or verdict
+        pairs = Pairs(found, margins_of(self.model, self.samples.everything()))
+        return None if pairs.judge(self.config.verdict) is None else pairs
 
     def verdict(
         self, triggers: Sequence[RecoveredTrigger], label: LabelEvidence | None
     ) -> Verdict:
         """Weigh what was said."""
         return judge(triggers, label, self.config.verdict, seed=self.seed)
+
+
+def _with_pairs(
+    verdict: Verdict, pairs: Pairs | None, config: EvidenceConfig
+) -> Verdict:
+    """Return what pairs of classes show where classes alone show nothing."""
+    if pairs is None or verdict.level != "none":
+        return verdict
+    told = pairs.judge(config.verdict)
+    return verdict if told is None or told.level == "none" else told
 
 
 def _replaced(

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +28,11 @@ from rnp_cli.evidence.recovered import RecoveredTrigger
 from rnp_cli.evidence.search import Goal
 from rnp_cli.evidence.verdict import Verdict, VerdictConfig, level_of
 
-_FEWEST_IMAGES = 8  # of a class that masks are fitted on
-_FREEDOM = 6  # of a t distribution, fitted to the 630 residuals of 7 clean networks
+_FEWEST_FITTED, _FEWEST_HELD_OUT = 8, 5  # images of each class
+_FREEDOM, _WIDTH = (
+    6,
+    0.88,
+)  # of a t distribution, fitted to 630 pairs of 7 clean networks
 _LEAST_SPREAD = 0.1  # of the residuals; clean networks showed .11 to .17
 _TUNED = 1.5  # spreads beyond which a residual weighs less (Huber)
 _FITS = 40  # repetitions until the weights have settled
@@ -36,13 +40,58 @@ _LEAST_MARGIN = 1e-3  # of logits; no logarithm of zero
 _NOTHING = 1e-12  # no division by zero where all classes are equally near
 
 
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """A trigger for each pair, and how near the classes are: (source, target) margins.
+
+    Both are of the model as it came; triggers may be replaced by newer ones.
+    """
+
+    triggers: tuple[RecoveredTrigger, ...]
+    margins: Tensor
+
+    def judge(self, config: VerdictConfig) -> Verdict | None:
+        """Say whether one pair's trigger is far smaller than such a pair's should be.
+
+        index of the verdict: how far it lies below the fit, in the residuals' spread.
+        Returns None where too few pairs have a trigger to compare.
+        """
+        found = [trigger for trigger in self.triggers if trigger.found]
+        fitted = 2 * len(self.margins)  # factors and the exponent, less one
+        if len(found) < 2 * fitted or 2 * len(found) < len(self.triggers):
+            return None
+        residuals, spread = _fit(found, self.margins)
+        spread *= math.sqrt(len(found) / (len(found) - fitted))
+        lowest = int(residuals.argmin())
+        index = float(-residuals[lowest] / spread)
+        p_value = 1 - (1 - _tail(index / _WIDTH)) ** len(found)
+        level, pair = level_of(p_value, config), found[lowest]
+        is_told = level != "none"
+        return Verdict(
+            level=level,
+            kind="one-to-one" if is_told else None,
+            target=pair.target if is_told else None,
+            family=pair.family,
+            index=index,
+            p_inversion=p_value,
+            p_label=None,
+            p_value=p_value,
+            source=pair.source if is_told else None,
+        )
+
+
 def pairs_of(samples: SplitSamples) -> tuple[Goal, ...]:
     """Return a goal from each class to each other; none where too little is known.
 
     A class needs some images of its own, and a fit some classes.
     """
-    counts = torch.bincount(samples.fit.labels.cpu(), minlength=samples.num_classes)
-    if samples.num_classes < FEW or int(counts.min()) < _FEWEST_IMAGES:
+    fitted, held_out = (
+        int(torch.bincount(part.labels.cpu(), minlength=samples.num_classes).min())
+        for part in (samples.fit, samples.holdout)
+    )
+    if samples.num_classes < FEW:
+        return ()
+    if fitted < _FEWEST_FITTED or held_out < _FEWEST_HELD_OUT:
         return ()
     classes = range(samples.num_classes)
     return tuple(
@@ -53,43 +102,7 @@ def pairs_of(samples: SplitSamples) -> tuple[Goal, ...]:
     )
 
 
-def judge_pairs(
-    triggers: Sequence[RecoveredTrigger],
-    model: nn.Module,
-    samples: Samples,
-    config: VerdictConfig,
-) -> Verdict | None:
-    """Say whether one pair's trigger is far smaller than such a pair's should be.
-
-    triggers: of all pairs. model, samples: what margins are measured on. index of the
-    verdict: how far it lies below the fit, in the residuals' spread.
-    Returns None where most pairs have no trigger, so that nothing can be compared.
-    """
-    found = [trigger for trigger in triggers if trigger.found]
-    if 2 * len(found) < len(triggers) or not found:
-        return None
-    margins = _margins(model, samples)
-    residuals, spread = _fit(found, margins)
-    lowest = int(residuals.argmin())
-    index = float(-residuals[lowest] / spread)
-    p_value = 1 - (1 - _tail(index)) ** len(found)
-    level, pair = level_of(p_value, config), found[lowest]
-    if level == "none":
-        return Verdict(level, None, None, pair.family, index, p_value, None, p_value)
-    return Verdict(
-        level,
-        "one-to-one",
-        pair.target,
-        pair.family,
-        index,
-        p_value,
-        None,
-        p_value,
-        source=pair.source,
-    )
-
-
-def _margins(model: nn.Module, samples: Samples) -> Tensor:
+def margins_of(model: nn.Module, samples: Samples) -> Tensor:
     """Return by how much logits of a class lead over each other's: (class, class)."""
     logits = logits_of(model, samples.images).double().cpu()
     labels = samples.labels.cpu()
@@ -98,7 +111,8 @@ def _margins(model: nn.Module, samples: Samples) -> Tensor:
     sums = torch.zeros(logits.shape[1], logits.shape[1], dtype=torch.double)
     sums.index_add_(0, labels, lead)
     counts = torch.bincount(labels, minlength=logits.shape[1]).clamp_min(1)
-    return (sums / counts[:, None]).clamp_min(_LEAST_MARGIN)
+    means: Tensor = (sums / counts[:, None]).clamp_min(_LEAST_MARGIN)
+    return means
 
 
 def _fit(triggers: Sequence[RecoveredTrigger], margins: Tensor) -> tuple[Tensor, float]:
@@ -129,7 +143,8 @@ def _fit(triggers: Sequence[RecoveredTrigger], margins: Tensor) -> tuple[Tensor,
 def _without(known: Tensor, values: Tensor, weights: Tensor) -> Tensor:
     """Return what a weighted fit of ``known`` leaves of each column of values."""
     root = weights.sqrt()[:, None]
-    return values - known @ (torch.linalg.pinv(known * root) @ (values * root))
+    inverse: Tensor = torch.linalg.pinv(known * root)
+    return values - known @ (inverse @ (values * root))
 
 
 def _tail(index: float) -> float:

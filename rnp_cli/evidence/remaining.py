@@ -76,14 +76,15 @@ class Remaining:
         config: ClosingConfig,
         *,
         seed: int,
+        source: int | None = None,
     ) -> None:
         """Begin with the ``triggers`` of all classes of the ``model`` as it came.
 
-        target: the suspected class, or None where every class moves to another. Where
-        the triggers lead from one class alone, so do those that are sought.
+        target: the suspected class, or None where every class moves to another.
+        source: the class that the triggers lead from, if it is one alone.
         """
         self._target = target
-        (self._source,) = {t.source for t in triggers} or {None}
+        self._source = source
         self._original = model
         self._samples = samples
         self._inversion = inversion

@@ -11,8 +11,9 @@ held against both, so that either alone can convict it.
 
 Each p-value is of the class that stands out most by chance (``evidence/chance.py``).
 That the witnesses err independently of each other is an assumption. Where a model is
-looked at longer (``evidence/look.py``) it has more than one chance to be called
-backdoored; the p-value does not count that.
+looked at longer (``evidence/look.py``), or for pairs of classes
+(``evidence/pairs.py``), it has more than one chance to be called backdoored; the
+p-value does not count that.
 """
 
 from __future__ import annotations

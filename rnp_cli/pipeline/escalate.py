@@ -97,6 +97,7 @@ class Escalation:
             self.looking.inversion,
             self.looking.closing,
             seed=self.seed,
+            source=self.evidence.verdict.source,
         )
         defended = None
         if isinstance(self.evidence.unlearned, Unlearned) and self.evidence.layers:

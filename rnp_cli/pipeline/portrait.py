@@ -26,16 +26,17 @@ def portrait(
     before: nn.Module,
     after: nn.Module,
 ) -> TriggerPictures:
-    """Draw a trigger by itself, and on a few samples of different classes.
+    """Draw a trigger by itself, and on a few samples that it is to turn.
 
     before, after: the model as it came, and as it is written.
     """
-    others = samples.labels != (-1 if trigger.target is None else trigger.target)
-    if trigger.source is not None:
-        others = samples.labels == trigger.source
-    chosen = various(
-        samples.take(others.nonzero()[:, 0]), num_classes, most=_MOST_SAMPLES
-    )
+    if trigger.source is None:
+        others = samples.labels != (-1 if trigger.target is None else trigger.target)
+        chosen = samples.take(others.nonzero()[:, 0])
+        chosen = various(chosen, num_classes, most=_MOST_SAMPLES)
+    else:
+        turned = (samples.labels == trigger.source).nonzero()[:_MOST_SAMPLES, 0]
+        chosen = samples.take(turned)
     stamped = trigger.stamp(chosen.images)
     answers = [logits_of(m, stamped).argmax(1).tolist() for m in (before, after)]
     gray = torch.full_like(samples.images[:1], 0.5)

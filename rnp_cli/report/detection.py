@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -39,6 +40,14 @@ class VerdictInfo(Part):
     p_label: float | None
     p_value: float = Field(description="of both witnesses together")
 
+    @model_validator(mode="after")
+    def _names_both_of_a_pair(self) -> Self:
+        """Refuse a pair without its two classes, and a source without a pair."""
+        is_pair = self.kind == "one-to-one"
+        if is_pair != (self.source is not None) or (is_pair and self.target is None):
+            raise ValueError("source and target must be set where kind is one-to-one")
+        return self
+
 
 class TriggerInfo(Part):
     """The smallest trigger that inversion found for a class."""
@@ -52,6 +61,18 @@ class TriggerInfo(Part):
     )
     success: float = Field(description="estimated attack success rate, on the holdout")
     found: bool
+
+
+def hold_apart(
+    verdict: VerdictInfo, triggers: Iterable[TriggerInfo], pairs: Iterable[TriggerInfo]
+) -> None:
+    """Raise ValueError where triggers of classes and of pairs are mixed."""
+    if any(trigger.source is not None for trigger in triggers):
+        raise ValueError("triggers must lead from all classes")
+    if any(pair.source in (None, pair.target) for pair in pairs):
+        raise ValueError("pairs must lead from one class to another")
+    if any(pair.source != verdict.source for pair in pairs):
+        raise ValueError("pairs must lead from the class that the verdict names")
 
 
 class Detection(Part):
@@ -105,6 +126,7 @@ class Detection(Part):
         What a run writes has both; what was changed by hand may not.
         """
         _ = self.quoted
+        hold_apart(self.verdict, self.triggers, self.pairs)
         if self.label is not None:
             named = (self.verdict.target, *(t.target for t in self.triggers))
             shares = range(len(self.label.shares))

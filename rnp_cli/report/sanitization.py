@@ -7,13 +7,13 @@ and seed give the same digest, until an acceptance among them expires.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rnp_cli.report.acceptance import Breach
 from rnp_cli.report.canonical import canonical_sha256
-from rnp_cli.report.detection import Family, TriggerInfo, VerdictInfo
+from rnp_cli.report.detection import Family, TriggerInfo, VerdictInfo, hold_apart
 from rnp_cli.report.pictures import TriggerPictures
 from rnp_cli.report.schema import (
     Accuracy,
@@ -214,12 +214,28 @@ class Report(Part):
             max(trigger.success_after for trigger in self.tried),
         )
 
+    @model_validator(mode="after")
+    def _keeps_pairs_apart(self) -> Self:
+        """Refuse triggers of classes among those of pairs, and the other way round."""
+        hold_apart(self.verdict, self.triggers, self.pairs)
+        return self
+
     def digest(self) -> str:
         """SHA-256 over everything but ``run``, as canonical JSON.
 
-        A report from before the clean images were digested keeps the one that it had.
+        A report from before the clean images were digested, or pairs of classes were
+        known, keeps the one that it had.
         """
         content = self.model_dump(mode="json", exclude={"run"})
         if self.samples.sha256 is None:
             del content["samples"]["sha256"]
+        if not self.pairs:
+            del content["pairs"]
+        for part in (
+            content["verdict"],
+            content["verdict_after"],
+            *content["triggers"],
+        ):
+            if part is not None and part["source"] is None:
+                del part["source"]
         return canonical_sha256(content)

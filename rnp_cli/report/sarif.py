@@ -62,7 +62,7 @@ _RULES = {
     _BROKEN["unheard"]: (
         "WitnessUnheard",
         "One of the two kinds of evidence says nothing of this model",
-        "Give a model with BatchNorm and more classes, accept it, or reject the file.",
+        "Reject the file, or accept it with a reason.",
     ),
 }
 

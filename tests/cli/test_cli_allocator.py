@@ -30,4 +30,4 @@ def fresh_pages(*args: str) -> int:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator")
 def test_memory_that_was_freed_is_used_again() -> None:
-    assert fresh_pages("keep") < 100 < fresh_pages()
+    assert fresh_pages("keep") < fresh_pages() / 4

@@ -502,7 +502,7 @@ def test_pairs_are_sought_of_few_classes_only(
         most_paired=CLASSES - 1,
     )
 
-    assert found.pairs == ()
+    assert found.pairs is None
     assert found.verdict.level == "none"
 
 

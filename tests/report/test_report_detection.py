@@ -11,7 +11,7 @@ from rnp_cli.report.detection_terminal import render_detection
 Rendered = Callable[..., str]
 
 
-def verdict(level: str, kind: str | None) -> VerdictInfo:
+def verdict(level: str, kind: str | None, **changes: Any) -> VerdictInfo:
     return VerdictInfo.model_validate(
         {
             "level": level,
@@ -23,6 +23,7 @@ def verdict(level: str, kind: str | None) -> VerdictInfo:
             "p_label": None,
             "p_value": 0.4,
         }
+        | changes
     )
 
 
@@ -107,9 +108,7 @@ def test_one_to_one_names_both_classes(make_detection: Any, rendered: Rendered) 
         for n in (60.0, 2.5)
     )
     detection = make_detection(
-        verdict=verdict("weak", "one-to-one").model_copy(
-            update={"source": 0, "target": 2, "p_inversion": 0.01}
-        ),
+        verdict=verdict("weak", "one-to-one", source=0, target=2, p_inversion=0.01),
         triggers=(usual,),
         pairs=(pair.model_copy(update={"source": 0}),),
         label=None,

@@ -44,6 +44,26 @@ def test_the_place_and_what_is_allowed_are_named(
     assert expected in said(content | changes)
 
 
+@pytest.mark.parametrize(
+    ("verdict", "pairs", "expected"),
+    [
+        ({"kind": "one-to-one"}, [], "source and target must be set"),
+        ({"source": 1}, [], "source and target must be set"),
+        ({}, [1], "from the class that the verdict names"),
+        ({"kind": "one-to-one", "source": 0}, [1], "from the class that the verdict"),
+        ({"kind": "one-to-one", "source": 0}, [None], "from one class to another"),
+    ],
+)
+def test_pairs_that_do_not_fit_the_verdict_are_refused(
+    content: dict[str, Any], verdict: Any, pairs: list[Any], expected: str
+) -> None:
+    usual = {"target": 2, "family": "overlay", "norm": 9.0, "success": 1.0}
+    content["verdict"] |= verdict
+    content["pairs"] = [usual | {"found": True, "source": s} for s in pairs]
+
+    assert expected in said(content)
+
+
 def test_a_key_that_is_missing_is_named_with_its_table(content: dict[str, Any]) -> None:
     del content["model"]["sha256"]
 
