@@ -117,7 +117,7 @@ def _sizes_of(
     )
     head = families.HEADS[family]
     return Figure(
-        head if key == family else f"{head} {ways}",
+        head if key == family else f"{head}, {ways}",
         charts.bars(
             Caption(f"sizes-{key}", title, desc),
             bars,
