@@ -266,7 +266,7 @@ class _Asking:
             listen=self.listen,
         )
         pairs = Pairs(found, margins_of(self.model, self.samples.everything()))
-        return None if pairs.judge(self.config.verdict) is None else pairs
+        return pairs if pairs.are_comparable else None
 
     def verdict(
         self, triggers: Sequence[RecoveredTrigger], label: LabelEvidence | None

@@ -29,10 +29,8 @@ from rnp_cli.evidence.search import Goal
 from rnp_cli.evidence.verdict import Verdict, VerdictConfig, level_of
 
 _FEWEST_FITTED, _FEWEST_HELD_OUT = 8, 5  # images of each class
-_FREEDOM, _WIDTH = (
-    6,
-    0.88,
-)  # of a t distribution, fitted to 630 pairs of 7 clean networks
+_FREEDOM = 6  # of a t distribution, fitted to 630 pairs of 7 clean networks
+_WIDTH = 0.88  # of the same, beside the spread
 _LEAST_SPREAD = 0.1  # of the residuals; clean networks showed .11 to .17
 _TUNED = 1.5  # spreads beyond which a residual weighs less (Huber)
 _FITS = 40  # repetitions until the weights have settled
@@ -50,18 +48,32 @@ class Pairs:
     triggers: tuple[RecoveredTrigger, ...]
     margins: Tensor
 
+    @property
+    def are_comparable(self) -> bool:
+        """Whether enough of them have a trigger for a fit to leave something."""
+        least = max(2 * self._fitted, len(self.triggers) / 2)
+        return len(self._found) >= least
+
+    @property
+    def _found(self) -> list[RecoveredTrigger]:
+        return [trigger for trigger in self.triggers if trigger.found]
+
+    @property
+    def _fitted(self) -> int:
+        """Return how many numbers are fitted: factors and exponent, less one."""
+        return 2 * len(self.margins)
+
     def judge(self, config: VerdictConfig) -> Verdict | None:
         """Say whether one pair's trigger is far smaller than such a pair's should be.
 
         index of the verdict: how far it lies below the fit, in the residuals' spread.
         Returns None where too few pairs have a trigger to compare.
         """
-        found = [trigger for trigger in self.triggers if trigger.found]
-        fitted = 2 * len(self.margins)  # factors and the exponent, less one
-        if len(found) < 2 * fitted or 2 * len(found) < len(self.triggers):
+        if not self.are_comparable:
             return None
+        found = self._found
         residuals, spread = _fit(found, self.margins)
-        spread *= math.sqrt(len(found) / (len(found) - fitted))
+        spread *= math.sqrt(len(found) / (len(found) - self._fitted))
         lowest = int(residuals.argmin())
         index = float(-residuals[lowest] / spread)
         p_value = 1 - (1 - _tail(index / _WIDTH)) ** len(found)

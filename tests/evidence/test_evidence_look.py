@@ -149,6 +149,11 @@ def evidence(backdoored: nn.Module, samples: SplitSamples) -> Evidence:
     return looked(backdoored, samples, unlearning=UnlearnConfig(), inversion=FOUND)
 
 
+@pytest.fixture(scope="module")
+def paired(one_to_one: nn.Module, samples: SplitSamples) -> Evidence:
+    return looked(one_to_one, samples, unlearning=UnlearnConfig(), inversion=FOUND)
+
+
 def trigger(
     target: int | None, norm: float, family: Family = "overlay"
 ) -> RecoveredTrigger:
@@ -480,15 +485,13 @@ def test_a_second_look_needs_no_unlearning(
 
 
 def test_a_backdoor_of_one_class_shows_where_mistakes_tell_nothing(
-    one_to_one: nn.Module, samples: SplitSamples
+    paired: Evidence,
 ) -> None:
-    found = looked(one_to_one, samples, unlearning=UnlearnConfig(), inversion=FOUND)
-
-    assert found.label is None
-    assert found.verdict.kind == "one-to-one"
-    assert (found.verdict.source, found.verdict.target) == (SOURCE, TARGET)
-    assert [t.source for t in found.suspected] == [SOURCE] * (CLASSES - 1)
-    assert all(t.source is None for t in found.triggers)
+    assert paired.label is None
+    assert paired.verdict.kind == "one-to-one"
+    assert (paired.verdict.source, paired.verdict.target) == (SOURCE, TARGET)
+    assert [t.source for t in paired.suspected] == [SOURCE] * (CLASSES - 1)
+    assert all(t.source is None for t in paired.triggers)
 
 
 def test_pairs_are_sought_of_few_classes_only(
@@ -507,16 +510,15 @@ def test_pairs_are_sought_of_few_classes_only(
 
 
 def test_a_pair_that_was_repaired_is_judged_by_its_newest_trigger(
-    one_to_one: nn.Module, samples: SplitSamples
+    one_to_one: nn.Module, samples: SplitSamples, paired: Evidence
 ) -> None:
-    before = looked(one_to_one, samples, unlearning=UnlearnConfig(), inversion=FOUND)
-    (smallest,) = [t for t in before.suspected if t.target == TARGET]
-    usual = sorted(t.norm for t in before.suspected)[CLASSES // 2]
+    (smallest,) = [t for t in paired.suspected if t.target == TARGET]
+    usual = sorted(t.norm for t in paired.suspected)[CLASSES // 2]
     larger = replace(smallest, norm=usual)
 
-    same = looked_again(one_to_one, before, [], samples, unlearning=UnlearnConfig())
+    same = looked_again(one_to_one, paired, [], samples, unlearning=UnlearnConfig())
     after = looked_again(
-        one_to_one, before, [larger], samples, unlearning=UnlearnConfig()
+        one_to_one, paired, [larger], samples, unlearning=UnlearnConfig()
     )
 
     assert same.verdict.kind == "one-to-one"
