@@ -35,16 +35,17 @@ class Policy(Part):
 
     def rules(self) -> tuple[str, ...]:
         """Write the rules as --fail-on takes them."""
-        bare = (
-            ("backdoor", self.backdoor),
-            ("left", self.left),
-            ("unheard", self.unheard),
+        return tuple(
+            name if limit is True else f"{name}={limit:g}"
+            for name, limit in self
+            if limit is not None and limit is not False
         )
-        limits = (("accuracy", self.accuracy), ("residual", self.residual))
-        return (
-            *(name for name, is_set in bare if is_set),
-            *(f"{name}={limit:g}" for name, limit in limits if limit is not None),
-        )
+
+    @classmethod
+    def bare(cls) -> frozenset[str]:
+        """Name the rules that have no limit."""
+        fields = cls.model_fields.items()
+        return frozenset(name for name, field in fields if field.default is False)
 
 
 def judged(report: Report, policy: Policy, accepted: Iterable[Acceptance]) -> Report:
