@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from rnp_cli.defense.rnp import DefenseConfig
-from rnp_cli.evidence.look import EvidenceConfig
+from rnp_cli.evidence.config import EvidenceConfig
 
 HERE = Path(__file__).parent
 PAGE = HERE / "knobs.md"

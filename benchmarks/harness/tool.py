@@ -14,7 +14,7 @@ from harness.method import Attempt, Task
 from rnp_cli import Report, RnpError, SanitizeRequest, sanitize
 from rnp_cli.defense.rnp import DefenseConfig
 from rnp_cli.defense.samples import Samples
-from rnp_cli.evidence.look import EvidenceConfig
+from rnp_cli.evidence.config import EvidenceConfig
 from rnp_cli.pipeline.request import Method as Way
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
     from rnp_cli.defense.rnp import DefenseConfig
-    from rnp_cli.evidence.look import EvidenceConfig
+    from rnp_cli.evidence.config import EvidenceConfig
 
 
 def read_knobs(
@@ -42,7 +42,7 @@ def _validated(
     from pydantic import ValidationError
 
     from rnp_cli.defense.rnp import DefenseConfig
-    from rnp_cli.evidence.look import EvidenceConfig
+    from rnp_cli.evidence.config import EvidenceConfig
 
     evident = EvidenceConfig.model_fields.keys()
     of_evidence = {name: knobs[name] for name in knobs.keys() & evident}

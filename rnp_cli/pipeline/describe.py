@@ -17,8 +17,9 @@ from rnp_cli.defense.score import clean_accuracy
 from rnp_cli.defense.unlearn import Unlearned
 from rnp_cli.errors import DefenseFailed
 from rnp_cli.evidence.chance import FEW
+from rnp_cli.evidence.config import EvidenceConfig
 from rnp_cli.evidence.label import LabelEvidence
-from rnp_cli.evidence.look import Evidence, EvidenceConfig
+from rnp_cli.evidence.look import Evidence
 from rnp_cli.evidence.recovered import RecoveredTrigger
 from rnp_cli.evidence.verdict import Verdict
 from rnp_cli.pipeline.opening import Sibling

@@ -14,7 +14,8 @@ from rnp_cli.defense.samples import SplitSamples
 from rnp_cli.defense.unlearn import UnlearnConfig
 from rnp_cli.device import describe, reproducible, suitable_threads
 from rnp_cli.events import Listener, ignore
-from rnp_cli.evidence.look import Evidence, EvidenceConfig, look
+from rnp_cli.evidence.config import EvidenceConfig
+from rnp_cli.evidence.look import Evidence, look
 from rnp_cli.pipeline.clock import Clock
 from rnp_cli.pipeline.describe import (
     accuracy,

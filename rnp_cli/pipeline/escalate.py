@@ -26,7 +26,8 @@ from rnp_cli.defense.unlearn import Unlearned
 from rnp_cli.errors import DefenseFailed
 from rnp_cli.events import Listener
 from rnp_cli.evidence.closing import convicted_by_triggers, still_speaks
-from rnp_cli.evidence.look import Evidence, EvidenceConfig, look_again
+from rnp_cli.evidence.config import EvidenceConfig
+from rnp_cli.evidence.look import Evidence, look_again
 from rnp_cli.evidence.recovered import RecoveredTrigger, estimated_success
 from rnp_cli.evidence.remaining import Remaining
 from rnp_cli.pipeline.request import Method

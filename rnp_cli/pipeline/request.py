@@ -11,7 +11,7 @@ from rnp_cli.data.conventions import Convention
 from rnp_cli.data.load import LabelSource
 from rnp_cli.defense.rnp import DefenseConfig
 from rnp_cli.errors import UsageError
-from rnp_cli.evidence.look import EvidenceConfig
+from rnp_cli.evidence.config import EvidenceConfig
 from rnp_cli.export.formats import FORMATS
 from rnp_cli.report.acceptance import Acceptance
 from rnp_cli.report.policy import Policy

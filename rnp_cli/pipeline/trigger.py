@@ -20,8 +20,8 @@ from rnp_cli.device import describe, reproducible, seeded, suitable_threads
 from rnp_cli.errors import UsageError
 from rnp_cli.events import Listener, ignore
 from rnp_cli.evidence.chance import anomaly_indices
+from rnp_cli.evidence.config import EvidenceConfig
 from rnp_cli.evidence.inversion import goals_of, invert_each
-from rnp_cli.evidence.look import EvidenceConfig
 from rnp_cli.evidence.recovered import RecoveredTrigger, estimated_success
 from rnp_cli.evidence.triggers import Family
 from rnp_cli.export.folder import check_folder, write_folder

@@ -33,7 +33,7 @@ from torch import nn
 from rnp_cli.defense.rnp import DefenseConfig
 from rnp_cli.defense.samples import Samples
 from rnp_cli.errors import DefenseFailed
-from rnp_cli.evidence.look import EvidenceConfig
+from rnp_cli.evidence.config import EvidenceConfig
 
 
 def run_of(subject: ZooModel, method: str, work: Path) -> Run:

@@ -11,7 +11,7 @@ from rnp_cli.cli.settable import TABLES
 from rnp_cli.cli.settings import Layer, find_settings
 from rnp_cli.defense.rnp import DefenseConfig
 from rnp_cli.errors import UsageError
-from rnp_cli.evidence.look import EvidenceConfig
+from rnp_cli.evidence.config import EvidenceConfig
 
 
 def layer(file: str = "rnp.toml", **knobs: Any) -> Layer:

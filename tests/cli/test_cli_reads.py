@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from rnp_cli.cli.reads import is_read
 from rnp_cli.defense.rnp import DefenseConfig
-from rnp_cli.evidence.look import EvidenceConfig
+from rnp_cli.evidence.config import EvidenceConfig
 
 QUICK = """
 holdout_share = 0.4

@@ -18,7 +18,7 @@ from rnp_cli.cli.app import app
 from rnp_cli.cli.defaults import settings_of
 from rnp_cli.cli.knobs import read_knobs
 from rnp_cli.defense.rnp import DefenseConfig
-from rnp_cli.evidence.look import EvidenceConfig
+from rnp_cli.evidence.config import EvidenceConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"

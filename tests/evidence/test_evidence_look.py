@@ -15,9 +15,10 @@ from rnp_cli.defense.score import clean_accuracy
 from rnp_cli.defense.unlearn import UnlearnConfig, Unlearned
 from rnp_cli.errors import DefenseFailed
 from rnp_cli.events import Event, StageDone, StageStarted, StepDone
+from rnp_cli.evidence.config import EvidenceConfig
 from rnp_cli.evidence.inversion import InversionConfig
 from rnp_cli.evidence.label import LabelEvidence
-from rnp_cli.evidence.look import Evidence, EvidenceConfig, look, look_again
+from rnp_cli.evidence.look import Evidence, look, look_again
 from rnp_cli.evidence.recovered import RecoveredTrigger
 from rnp_cli.evidence.triggers import FAMILIES, Change, Family
 from rnp_cli.evidence.triggers.addition import Addition

@@ -9,8 +9,8 @@ import pytest
 
 from rnp_cli.defense.recover import RecoverConfig
 from rnp_cli.defense.rnp import DefenseConfig
+from rnp_cli.evidence.config import EvidenceConfig
 from rnp_cli.evidence.inversion import InversionConfig
-from rnp_cli.evidence.look import EvidenceConfig
 from rnp_cli.pipeline import SanitizeRequest
 
 # Masks that cannot move stay at one, and no channel is suspicious enough to be cut.

@@ -12,8 +12,8 @@ from rnp_cli.defense import ascent
 from rnp_cli.defense.augment import augment
 from rnp_cli.errors import UsageError
 from rnp_cli.events import Event, StageDone
+from rnp_cli.evidence.config import EvidenceConfig
 from rnp_cli.evidence.inversion import InversionConfig
-from rnp_cli.evidence.look import EvidenceConfig
 from rnp_cli.pipeline import SanitizeRequest, filter, memory, sanitize
 from rnp_cli.pipeline.detect import DetectRequest, detect
 from rnp_cli.pipeline.filter import filter_suspects

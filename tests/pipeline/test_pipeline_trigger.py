@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from rnp_cli.errors import UsageError
+from rnp_cli.evidence.config import EvidenceConfig
 from rnp_cli.evidence.inversion import InversionConfig
-from rnp_cli.evidence.look import EvidenceConfig
 from rnp_cli.evidence.triggers import FAMILIES, Family
 from rnp_cli.pipeline.trigger import TriggerRequest, recover_triggers
 from rnp_cli.report.triggers import TriggerReport
