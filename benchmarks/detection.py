@@ -4,7 +4,7 @@
     python benchmarks/detection.py --checkpoints DATA --seeds 0 1 2
 
 Takes the same models and options as ``benchmarks/defense.py``, but no ``--methods``;
-runs ``rnp detect --hear-both`` by its public API, and Neural Cleanse on the same
+runs ``rnp detect --hear-all`` by its public API, and Neural Cleanse on the same
 samples, and writes how well each tells backdoored models from clean ones (AUROC), how
 many clean models it calls backdoored, and how often it names the right class. A search
 that fails is in none of these figures; how many did is told. Each search is kept, and

@@ -12,6 +12,7 @@ Change = Mapping[str, Any]
 
 ABLATIONS: Mapping[str, Change] = {
     "several-unlearnings": {"unlearnings": 1},
+    "maximum-margins": {"margin": {"starts": 0}},
     "pairs-of-classes": {"most_paired": 0},
     "slow-walk": {"unlearn": {"longest_early_drop": 0.5}},
     "distillation": {"repair": {"distillation": 0.0}},

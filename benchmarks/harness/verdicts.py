@@ -136,7 +136,7 @@ class Search:
                 clean_dir=write_images(samples, images),
                 seed=self.seed,
                 device=self.device,
-                hear_both=True,
+                hear_all=True,
             )
             try:
                 detection = detect(request)

@@ -42,12 +42,12 @@ def detect(
             "weak evidence does not.",
         ),
     ] = "strong",
-    hear_both: Annotated[
+    hear_all: Annotated[
         bool,
         typer.Option(
-            "--hear-both",
-            help="Recover triggers also where unlearning alone is strong evidence; "
-            "they take longer than it.",
+            "--hear-all",
+            help="Recover triggers also where margins and unlearning are strong "
+            "evidence without; they take longer than both.",
         ),
     ] = False,
     accepted: Accepted = None,
@@ -62,8 +62,9 @@ def detect(
 ) -> None:
     """Say whether MODEL seems to have a backdoor, and to which class.
 
-    Two witnesses: the class that draws new mistakes while the clean skill is unlearned,
-    and, where that is not strong evidence by itself, the smallest change that turns
+    Three witnesses: the class that draws new mistakes while the clean skill is
+    unlearned; the class that some input leads much farther than any leads another; and,
+    where these are not strong evidence by themselves, the smallest change that turns
     clean images to each class - a pattern laid over them, added to them, or a warp -
     which for a backdoor's class is far smaller than for the others. Nothing in MODEL is
     executed, nothing is written, no triggered image is needed.
@@ -96,7 +97,7 @@ def detect(
         holdout_share=defense.holdout_share,
         unlearn=defense.unlearn,
         evidence=evidence,
-        hear_both=hear_both,
+        hear_all=hear_all,
     )
     with StageProgress() as progress:
         detection = judged_detection(run(request, listen=progress), fail_on, entries)

@@ -24,6 +24,7 @@ WORDS = {
     "memory": "Fit batches into the memory",
     "unlearn": "Unlearn the clean skill",
     "mistakes": "Unlearn again, to hear where mistakes go",
+    "margin": "Search maximum margins",
     "invert": "Recover triggers",
     "recover": "Recover channel masks",
     "adversarial": "Fit the masks against an adversary",
@@ -37,6 +38,7 @@ WORDS = {
 }
 AGAIN = {
     "unlearn": "Look again: unlearn the sanitized model",
+    "margin": "Look again: search its maximum margins",
     "mistakes": "Look again: unlearn it more often, to hear where mistakes go",
 }
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _TRIGGERS = frozenset({"holdout_share", "most_classes", "inversion"})
-_LOOKING = _TRIGGERS | {"unlearn", "unlearnings", "most_paired", "verdict"}
+_LOOKING = _TRIGGERS | {"unlearn", "unlearnings", "most_paired", "margin", "verdict"}
 _SIZES = frozenset({"verdict.usual_spread", "verdict.usual_classes"})
 _BUDGET = {"max_accuracy_drop", "largest_mask", "patience"}  # success_left not
 _PRUNING = _LOOKING | {"recover", *(f"threshold.{knob}" for knob in _BUDGET)}

@@ -46,7 +46,7 @@ class Samples:
 
 @dataclass(frozen=True, eq=False)
 class SplitSamples:
-    """``fit`` moves weights and masks; ``holdout`` only ever measures."""
+    """``fit`` moves weights and masks; ``holdout`` never does."""
 
     fit: Samples
     holdout: Samples

@@ -15,6 +15,7 @@ from rnp_cli.defense.unlearn import UnlearnConfig, Unlearned, unlearn
 from rnp_cli.device import seeded
 from rnp_cli.errors import DefenseFailed
 from rnp_cli.events import Listener
+from rnp_cli.evidence.chance import FEW
 from rnp_cli.evidence.config import EvidenceConfig
 from rnp_cli.evidence.inversion import goals_of, invert_each, invert_triggers
 from rnp_cli.evidence.label import (
@@ -23,6 +24,7 @@ from rnp_cli.evidence.label import (
     hear_mistakes,
     path_evidence,
 )
+from rnp_cli.evidence.margin import Margins, maximum_margins
 from rnp_cli.evidence.pairs import Pairs, margins_of, pairs_of
 from rnp_cli.evidence.recovered import RecoveredTrigger
 from rnp_cli.evidence.triggers import FAMILIES
@@ -91,12 +93,29 @@ class Asking:
             listen=self.listen,
         )
 
+    def margins(self, label: LabelEvidence | None) -> Margins | None:
+        """Search the maximum margin of each class that is asked about, if enough."""
+        classes = self._classes(label)
+        if len(classes) < FEW or not self.config.margin.starts:
+            return None
+        return self.margins_of(classes)
+
+    def margins_of(self, classes: Sequence[int]) -> Margins:
+        """Search the maximum margin of these classes."""
+        return maximum_margins(
+            self.model,
+            self.samples.everything(),
+            self.config.margin,
+            classes,
+            seed=self.seed,
+            listen=self.listen,
+        )
+
     def triggers(
         self, label: LabelEvidence | None, attempt: int = 0
     ) -> tuple[RecoveredTrigger, ...]:
         """Recover the smallest of each family, for each class that is asked about."""
-        most = self.config.most_classes
-        classes = _suspects(self.samples.num_classes, label, most)
+        classes = self._classes(label)
         goals = [
             goal
             for family in FAMILIES
@@ -131,16 +150,19 @@ class Asking:
         return pairs if pairs.are_comparable else None
 
     def verdict(
-        self, triggers: Sequence[RecoveredTrigger], label: LabelEvidence | None
+        self,
+        triggers: Sequence[RecoveredTrigger],
+        label: LabelEvidence | None,
+        margins: Margins | None,
     ) -> Verdict:
         """Weigh what was said."""
-        return judge(triggers, label, self.config.verdict, seed=self.seed)
+        config = self.config.verdict
+        return judge(triggers, label, config, seed=self.seed, margins=margins)
 
-
-def _suspects(
-    num_classes: int, label: LabelEvidence | None, most: int
-) -> Sequence[int]:
-    if num_classes <= most:
-        return range(num_classes)
-    shares = torch.tensor(label.shares if label else [0.0] * num_classes)
-    return sorted(shares.argsort(descending=True, stable=True)[:most].tolist())
+    def _classes(self, label: LabelEvidence | None) -> Sequence[int]:
+        """Return the classes to ask about, those that draw most mistakes if many."""
+        classes, most = self.samples.num_classes, self.config.most_classes
+        if classes <= most:
+            return range(classes)
+        shares = torch.tensor(label.shares if label else [0.0] * classes)
+        return sorted(shares.argsort(descending=True, stable=True)[:most].tolist())

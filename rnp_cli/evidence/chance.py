@@ -1,9 +1,10 @@
-"""Chance: how small a trigger, and how large a share of mistakes, clean models show.
+"""Chance: how small a trigger, how wide a margin, how many mistakes clean models show.
 
 The nulls that the verdict holds its witnesses against. They are computed, for as many
-classes as the model has: sizes of triggers from a normal distribution of their
-logarithms, with the spread of this model's own; mistakes, as many as were counted, with
-shares from a Dirichlet distribution as concentrated as is usual in clean models.
+classes as the model has: sizes of triggers and margins from a normal distribution of
+their logarithms, with the spread of this model's own; mistakes, as many as were
+counted, with shares from a Dirichlet distribution as concentrated as is usual in clean
+models.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from rnp_cli.evidence.label import LabelEvidence
+from rnp_cli.evidence.margin import Margins
 from rnp_cli.evidence.recovered import RecoveredTrigger
 
 FEW = 5  # triggers; with two, none has others that differ among themselves
@@ -35,6 +37,12 @@ class UsualConfig(BaseModel):
     usual_classes: float = Field(3.0, gt=0)
     """How much that counts beside the spread that a model shows itself: as if it had
     been seen in so many more classes."""
+    usual_margin_spread: float = Field(0.2, gt=0)
+    """The same of the maximum margins of classes: .05 to .29 in fourteen clean
+    networks."""
+    usual_margin_classes: float = Field(9.0, gt=0)
+    """How much that counts: those networks differ among themselves by so little more
+    than chance explains."""
     usual_concentration: float = Field(3.0, gt=0)
     """How evenly a clean model's mistakes go to all classes while it unlearns: the
     total concentration of a Dirichlet distribution; more is more evenly. With ten
@@ -44,9 +52,26 @@ class UsualConfig(BaseModel):
     change."""
 
 
+@dataclass(frozen=True)
+class _Usual:
+    """A spread, and in how many classes it was seen, as it were."""
+
+    spread: float
+    classes: float
+
+    def moderate(self, variance: Tensor, freedom: int) -> Tensor:
+        """Draw the variance of few values towards the usual one."""
+        usual = self.classes * self.spread**2
+        return (freedom * variance + usual) / (freedom + self.classes)
+
+
+def _of_sizes(config: UsualConfig) -> _Usual:
+    return _Usual(config.usual_spread, config.usual_classes)
+
+
 @dataclass(frozen=True, eq=False)
 class Sizes:
-    """What one family's triggers say of each class, and what is so by chance.
+    """What one family's triggers, or margins, say of each class, and what is chance.
 
     targets: the classes that are compared; logarithms and indices (class,) are theirs.
     null: the largest index (draw,). are_few: too few were found to measure how they
@@ -75,7 +100,7 @@ class Sizes:
         logs = self.logarithms
         if not self.targets or math.log(size) >= logs.min():
             return None
-        spread = _moderated(logs.var(), len(logs) - 1, config).sqrt()
+        spread = _of_sizes(config).moderate(logs.var(), len(logs) - 1).sqrt()
         index = float((logs.mean() - math.log(size)) / spread)
         return index, _tail(self.null, index)
 
@@ -97,11 +122,20 @@ def weigh_sizes(
     lone = len(targets) < _LEAST_FOUND and any(trigger.found for trigger in triggers)
     if lone and is_bounded:
         targets, logs = _log_sizes([replace(t, found=True) for t in triggers])
-    if len(targets) < _LEAST_FOUND:
-        return Sizes([], logs, logs, logs, few)
-    indices, spreads = _indices(logs, config)
-    spread = float(spreads[int(indices.argmax())])
-    return Sizes(targets, logs, indices, _null(len(logs), spread, config, seed), few)
+    return _compared(targets, logs, _of_sizes(config), are_few=few, seed=seed)
+
+
+def weigh_margins(margins: Margins, config: UsualConfig, *, seed: int) -> Sizes:
+    """Compare the maximum margins of classes: a wide one stands out as a small trigger.
+
+    A class that no input reaches is left out.
+    """
+    both = zip(margins.targets, margins.values, strict=True)
+    found = [(target, value) for target, value in both if value > 0]
+    logs = -torch.tensor([value for _, value in found]).double().log()
+    targets = [target for target, _ in found]
+    usual = _Usual(config.usual_margin_spread, config.usual_margin_classes)
+    return _compared(targets, logs, usual, are_few=len(targets) < FEW, seed=seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +173,24 @@ def anomaly_indices(
     targets, sizes = _log_sizes(triggers)
     if len(sizes) < _LEAST_FOUND:
         return {}
-    return dict(zip(targets, _indices(sizes, config)[0].tolist(), strict=True))
+    indices = _indices(sizes, _of_sizes(config))
+    return dict(zip(targets, indices.tolist(), strict=True))
+
+
+def _compared(
+    targets: list[int], logs: Tensor, usual: _Usual, *, are_few: bool, seed: int
+) -> Sizes:
+    """Hold each logarithm against the others; nothing is compared with one alone.
+
+    By chance all of them differ as much as they do, the one that stands out, too; few
+    cannot tell, and differ as is usual.
+    """
+    if len(targets) < _LEAST_FOUND:
+        return Sizes([], logs, logs, logs, are_few)
+    freedom = 0 if are_few else len(logs) - 1
+    spread = float(usual.moderate(logs.var(), freedom).sqrt())
+    null = _null(len(logs), spread, usual, seed)
+    return Sizes(targets, logs, _indices(logs, usual), null, are_few)
 
 
 def _draws(classes: int) -> int:
@@ -154,8 +205,8 @@ def _log_sizes(triggers: Sequence[RecoveredTrigger]) -> tuple[list[int], Tensor]
     return [target for target, _ in found], sizes
 
 
-def _indices(values: Tensor, config: UsualConfig) -> tuple[Tensor, Tensor]:
-    """Return how far each value lies below the others, and the others' spread.
+def _indices(values: Tensor, usual: _Usual) -> Tensor:
+    """Return how far each value lies below the others, in the others' spread.
 
     values: (..., class). A mean of few values is uncertain itself, hence the factor.
     """
@@ -164,21 +215,15 @@ def _indices(values: Tensor, config: UsualConfig) -> tuple[Tensor, Tensor]:
     square = (values.square().sum(-1, keepdim=True) - values.square()) / others
     freedom = max(others - 1, 1)
     variance = (square - mean.square()).clamp_min(0) * others / freedom
-    spread = _moderated(variance, others - 1, config).sqrt()
-    return (mean - values) / (spread * math.sqrt(1 + 1 / others)), spread
+    spread = usual.moderate(variance, others - 1).sqrt()
+    return (mean - values) / (spread * math.sqrt(1 + 1 / others))
 
 
-def _moderated(variance: Tensor, freedom: int, config: UsualConfig) -> Tensor:
-    """Draw the variance of few values towards the usual one."""
-    usual = config.usual_classes * config.usual_spread**2
-    return (freedom * variance + usual) / (freedom + config.usual_classes)
-
-
-def _null(classes: int, spread: float, config: UsualConfig, seed: int) -> Tensor:
+def _null(classes: int, spread: float, usual: _Usual, seed: int) -> Tensor:
     """Return the largest index (draw,) of models whose sizes differ by chance alone."""
     generator = torch.Generator().manual_seed(seed)
     values = torch.randn(_draws(classes), classes, generator=generator).double()
-    return _indices(spread * values, config)[0].amax(1)
+    return _indices(spread * values, usual).amax(1)
 
 
 def _tail(null: Tensor, index: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from rnp_cli.evidence.inversion import InversionConfig
+from rnp_cli.evidence.margin import MarginConfig
 from rnp_cli.evidence.remaining import ClosingConfig
 from rnp_cli.evidence.verdict import VerdictConfig
 
@@ -27,5 +28,6 @@ class EvidenceConfig(BaseModel):
     most_classes: int = Field(50, ge=2)
     most_paired: int = Field(12, ge=0)
     inversion: InversionConfig = InversionConfig()
+    margin: MarginConfig = MarginConfig()
     verdict: VerdictConfig = VerdictConfig()
     closing: ClosingConfig = ClosingConfig()

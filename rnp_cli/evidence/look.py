@@ -17,6 +17,7 @@ from rnp_cli.evidence.asking import Asking
 from rnp_cli.evidence.closing import convicted_by_triggers
 from rnp_cli.evidence.config import EvidenceConfig
 from rnp_cli.evidence.label import LabelEvidence
+from rnp_cli.evidence.margin import Margins
 from rnp_cli.evidence.pairs import Pairs
 from rnp_cli.evidence.recovered import RecoveredTrigger
 from rnp_cli.evidence.triggers import Family
@@ -25,10 +26,10 @@ from rnp_cli.evidence.verdict import Verdict
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What the two witnesses say. unlearned: or why it could not be.
+    """What the witnesses say. unlearned: or why it could not be.
 
-    pairs: triggers from each class to each other, where they were sought and can be
-    compared.
+    margins: None where there are too few classes to compare. pairs: triggers from each
+    class to each other, where they were sought and can be compared.
     """
 
     layers: tuple[ChannelLayer, ...]
@@ -37,6 +38,7 @@ class Evidence:
     triggers: tuple[RecoveredTrigger, ...]
     verdict: Verdict
     pairs: Pairs | None = None
+    margins: Margins | None = None
 
     @property
     def suspected(self) -> tuple[RecoveredTrigger, ...]:
@@ -55,10 +57,10 @@ def look(
     *,
     augmentation: Augmentation,
     seed: int,
-    hear_both: bool = True,
+    hear_all: bool = True,
     listen: Listener = ignore,
 ) -> Evidence:
-    """Hear both witnesses on ``model``, which stays as it is.
+    """Hear the witnesses on ``model``, which stays as it is.
 
     What is not strong evidence at once is looked at longer: the model unlearns more
     often, and where triggers are weak evidence they are recovered twice, and the
@@ -67,31 +69,32 @@ def look(
     tell nothing, and no class stands out, pairs of classes are asked about.
 
     model: images (batch, channel, height, width) in [0, 1] to logits (batch, class).
-    hear_both: or else no triggers are recovered where unlearning alone is strong
-    evidence, which they cannot make any weaker.
-    Raises DefenseFailed when neither witness has anything to say.
+    hear_all: or else no triggers are recovered where the other witnesses are strong
+    evidence alone, which triggers cannot make any weaker.
+    Raises DefenseFailed when the model could not be unlearned, and no trigger found.
     """
     ask = Asking(model, samples, unlearning, config, augmentation, seed, listen)
     unlearned, layers = ask.unlearn()
     label = ask.mistakes(unlearned, layers)
-    at_once = hear_both and samples.num_classes <= config.most_classes
+    at_once = hear_all and samples.num_classes <= config.most_classes
+    margins = ask.margins(label)
     triggers = ask.triggers(label) if at_once else ()
-    verdict = ask.verdict(triggers, label)
+    verdict = ask.verdict(triggers, label, margins)
     if verdict.level != "strong" and ask.is_heard_longer(unlearned, layers):
         label = ask.mistakes(unlearned, layers, times=config.unlearnings)
-        verdict = ask.verdict(triggers, label)
-    if not triggers and (hear_both or verdict.level != "strong"):
+        verdict = ask.verdict(triggers, label, margins)
+    if not triggers and (hear_all or verdict.level != "strong"):
         triggers = ask.triggers(label)
-        verdict = ask.verdict(triggers, label)
+        verdict = ask.verdict(triggers, label, margins)
     if isinstance(unlearned, DefenseFailed) and not any(t.found for t in triggers):
         raise unlearned
     if verdict.level == "weak" and convicted_by_triggers(verdict, config.verdict):
         again = zip(triggers, ask.triggers(label, attempt=1), strict=True)
         triggers = tuple(_smaller(*pair) for pair in again)
-        verdict = ask.verdict(triggers, label)
+        verdict = ask.verdict(triggers, label, margins)
     pairs = ask.pairs() if verdict.level == "none" and label is None else None
     verdict = _with_pairs(verdict, pairs, config)
-    return Evidence(layers, unlearned, label, triggers, verdict, pairs)
+    return Evidence(layers, unlearned, label, triggers, verdict, pairs, margins)
 
 
 def look_again(
@@ -106,13 +109,13 @@ def look_again(
     seed: int,
     listen: Listener = ignore,
 ) -> Evidence:
-    """Hear both witnesses on a model that was sanitized.
+    """Hear the witnesses on a model that was sanitized.
 
     before: what they said of the model as it came. newest: triggers recovered from the
     sanitized one, which replace those of before; the other classes' were no evidence,
-    and stand for how large triggers are. One without a class is not heard unless it is
-    new: it may have led to the suspected class. The model unlearns as often as it did
-    before, and more often where that is evidence.
+    and stand for how large triggers are, and how wide margins. One without a class is
+    not heard unless it is new: it may have led to the suspected class. The model
+    unlearns as often as it did before, and more often where that is evidence.
     """
     ask = Asking(model, samples, unlearning, config, augmentation, seed, listen)
     unlearned, layers = ask.unlearn()
@@ -123,13 +126,16 @@ def look_again(
     if pairs is not None:
         pairs = replace(pairs, triggers=_replaced(pairs.triggers, newest))
     current = [t for t in triggers if t.target is not None or t in newest]
-    verdict = ask.verdict(current, label)
+    margins, suspect = before.margins, before.verdict.target
+    if margins is not None and suspect in margins.targets:
+        margins = margins.with_newest(ask.margins_of([suspect]))
+    verdict = ask.verdict(current, label, margins)
     is_longer = ask.is_heard_longer(unlearned, layers) and times == 1
     if verdict.level != "none" and is_longer:
         label = ask.mistakes(unlearned, layers, times=config.unlearnings)
-        verdict = ask.verdict(current, label)
+        verdict = ask.verdict(current, label, margins)
     verdict = _with_pairs(verdict, pairs, config)
-    return Evidence(layers, unlearned, label, triggers, verdict, pairs)
+    return Evidence(layers, unlearned, label, triggers, verdict, pairs, margins)
 
 
 def _with_pairs(

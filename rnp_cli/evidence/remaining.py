@@ -10,11 +10,16 @@ seldom found from a mask over the whole image. So searches are kept near the pat
 that were found before, too; and before nothing counts as left, many are, for what turns
 half of the images. That is held against what turns as many to the other classes, on the
 model as it came and wherever in the image, one search each.
+
+All this is searched for on the samples that are held out: those that a repair was
+fitted to it knows by heart, and with few of them nothing turns them any more while
+others still go to the class.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import cycle, islice
 from statistics import median
 
@@ -174,7 +179,8 @@ class Remaining:
         inversion = self._inversion
         if success is not None:
             inversion = inversion.model_copy(update={"success": success})
-        return invert_triggers(model, self._samples, inversion, goals, seed=seed)
+        unseen = replace(self._samples, fit=self._samples.holdout)
+        return invert_triggers(model, unseen, inversion, goals, seed=seed)
 
     def _works(self, model: nn.Module, trigger: RecoveredTrigger) -> bool:
         success = estimated_success(model, trigger, self._samples.holdout)

@@ -20,12 +20,13 @@ from rnp_cli.evidence.chance import FEW
 from rnp_cli.evidence.config import EvidenceConfig
 from rnp_cli.evidence.label import LabelEvidence
 from rnp_cli.evidence.look import Evidence
+from rnp_cli.evidence.margin import Margins
 from rnp_cli.evidence.recovered import RecoveredTrigger
 from rnp_cli.evidence.verdict import Verdict
 from rnp_cli.pipeline.opening import Sibling
 from rnp_cli.pipeline.request import ModelRequest
 from rnp_cli.report import schema
-from rnp_cli.report.detection import TriggerInfo, VerdictInfo
+from rnp_cli.report.detection import MarginInfo, TriggerInfo, VerdictInfo
 from rnp_cli.report.plain import plain
 
 
@@ -143,6 +144,7 @@ def verdict_info(verdict: Verdict) -> VerdictInfo:
         index=verdict.index,
         p_inversion=verdict.p_inversion,
         p_label=verdict.p_label,
+        p_margin=verdict.p_margin,
         p_value=verdict.p_value,
     )
 
@@ -157,6 +159,14 @@ def trigger_info(trigger: RecoveredTrigger) -> TriggerInfo:
         success=trigger.success,
         found=trigger.found,
     )
+
+
+def margin_infos(margins: Margins | None) -> tuple[MarginInfo, ...]:
+    """Say how far inputs lead each class."""
+    if margins is None:
+        return ()
+    both = zip(margins.targets, margins.values, strict=True)
+    return tuple(MarginInfo(target=target, margin=value) for target, value in both)
 
 
 def pair_infos(evidence: Evidence) -> tuple[TriggerInfo, ...]:
@@ -180,10 +190,10 @@ def unheard(
     if isinstance(evidence.unlearned, DefenseFailed):
         yield "Where mistakes go while unlearning: it did not come to its end."
     elif evidence.label is None:
-        missed = "that work on one class only, or restyle an image, are missed"
+        missed = "that work on one class only, or restyle an image, may be missed"
         if evidence.pairs:
-            missed = "that restyle an image are missed, and of those that work on one "
-            missed += "class only all but patches"
+            missed = "that restyle an image may be missed, and of those that work on "
+            missed += "one class only all but patches"
         yield (
             "Where mistakes go while unlearning: that says nothing without BatchNorm, "
             "with few classes, or where the way down begins with a leap. So triggers "

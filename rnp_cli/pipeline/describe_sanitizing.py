@@ -25,6 +25,7 @@ from rnp_cli.pipeline.describe import (
     doubts,
     input_info,
     label_info,
+    margin_infos,
     model_info,
     pair_infos,
     sample_info,
@@ -88,6 +89,7 @@ def make_report(
         else unlearned_info(after.unlearned)[1],
         triggers=tuple(map(trigger_info, evidence.triggers)),
         pairs=pair_infos(evidence),
+        margins=margin_infos(evidence.margins),
         tried=tuple(_tried(opened, parts, removal, written)),
         left=removal.left,
         pruning=None

@@ -22,6 +22,7 @@ from rnp_cli.pipeline.describe import (
     doubts,
     input_info,
     label_info,
+    margin_infos,
     model_info,
     pair_infos,
     sample_info,
@@ -39,10 +40,10 @@ from rnp_cli.report.detection import Detection
 class DetectRequest(ModelRequest):
     """Where to look, and how hard.
 
-    hear_both: recover triggers also where unlearning alone is strong evidence.
+    hear_all: recover triggers also where the other witnesses are strong evidence.
     """
 
-    hear_both: bool = False
+    hear_all: bool = False
     holdout_share: float = Field(0.3, gt=0, lt=1)
     unlearn: UnlearnConfig = UnlearnConfig()
     evidence: EvidenceConfig = EvidenceConfig()
@@ -78,7 +79,7 @@ def _detect(
         request.evidence,
         augmentation=augmentation,
         seed=request.seed,
-        hear_both=request.hear_both,
+        hear_all=request.hear_all,
         listen=clock,
     )
     return _detection(request, opened, parts, augmentation, evidence, clock)
@@ -111,6 +112,7 @@ def _detection(
         unlearn_failure=failure,
         triggers=tuple(map(trigger_info, evidence.triggers)),
         pairs=pair_infos(evidence),
+        margins=margin_infos(evidence.margins),
         not_checked=(
             *doubts(clean),
             *_not_checked(request, clean.num_classes, evidence),
@@ -134,9 +136,9 @@ def _not_checked(
     ]
     if not evidence.triggers:
         notes.append(
-            "What a trigger looks like, and how small one may be: where mistakes go is "
-            "strong evidence by itself. `--hear-both` recovers triggers all the same, "
-            "and `rnp trigger` shows them."
+            "What a trigger looks like, and how small one may be: margins and where "
+            "mistakes go are strong evidence without. `--hear-all` recovers triggers "
+            "all the same, and `rnp trigger` shows them."
         )
     notes += unheard(request.evidence, num_classes, evidence)
     if request.labels == "from-model":

@@ -3,7 +3,7 @@
 Channels are pruned where that alone takes the recovered triggers away within the
 accuracy budget. What is left is repaired, until inversion finds nothing that reaches
 the suspected class more easily than the others; other methods mend it otherwise, or
-not at all. Then both witnesses are heard again.
+not at all. Then all witnesses are heard again.
 """
 
 from __future__ import annotations
@@ -184,13 +184,19 @@ class Escalation:
             yield "success"
         if still_speaks(before, after.verdict, config):
             yield "mistakes"
-        elif after.label is None and not convicted_by_triggers(before, config):
+        elif after.label is None and self._needs_mistakes():
             yield "unheard"
         elif after.verdict.level == "strong":
             yield "asleep"
         lost = certain_loss(self.model, model, self.samples.holdout)
         if lost > self.defense.repair.max_accuracy_drop:
             yield "accuracy"
+
+    def _needs_mistakes(self) -> bool:
+        """Return whether the backdoor cannot count as gone unless mistakes say so."""
+        before = self.evidence.verdict
+        told = before.p_label is not None
+        return told and not convicted_by_triggers(before, self.looking.verdict)
 
     def judge_written(self, removal: Removal, written: nn.Module) -> Removal:
         """Try the first triggers on the network as it was rounded and written, too."""

@@ -215,6 +215,7 @@ def _settings(request: TriggerRequest) -> dict[str, Any]:
         "closing": True,
         "unlearnings": True,
         "most_paired": True,
+        "margin": True,
         "verdict": {"weak", "strong", "usual_concentration"},
     }
     settings = request.evidence.model_dump(exclude=unread)

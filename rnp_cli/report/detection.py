@@ -38,7 +38,8 @@ class VerdictInfo(Part):
     )
     p_inversion: float
     p_label: float | None
-    p_value: float = Field(description="of both witnesses together")
+    p_margin: float | None = None
+    p_value: float = Field(description="of all witnesses together")
 
     @model_validator(mode="after")
     def _names_both_of_a_pair(self) -> Self:
@@ -61,6 +62,16 @@ class TriggerInfo(Part):
     )
     success: float = Field(description="estimated attack success rate, on the holdout")
     found: bool
+
+
+class MarginInfo(Part):
+    """How far any input at all leads a class before all others."""
+
+    target: int
+    margin: float = Field(
+        description="in standard deviations of the class's logit over the clean "
+        "images; not above zero: no input was found that reaches the class"
+    )
 
 
 def hold_apart(
@@ -98,6 +109,9 @@ class Detection(Part):
         default=(),
         description="from the class whose images alone are turned to each other one",
     )
+    margins: tuple[MarginInfo, ...] = Field(
+        default=(), description="none where they could not be compared"
+    )
     not_checked: tuple[str, ...]
     settings: dict[str, dict[str, float | int] | float]
     policy: tuple[str, ...] = Field(default=(), description="--fail-on")
@@ -128,7 +142,11 @@ class Detection(Part):
         _ = self.quoted
         hold_apart(self.verdict, self.triggers, self.pairs)
         if self.label is not None:
-            named = (self.verdict.target, *(t.target for t in self.triggers))
+            named = (
+                self.verdict.target,
+                *(trigger.target for trigger in self.triggers),
+                *(margin.target for margin in self.margins),
+            )
             shares = range(len(self.label.shares))
             if any(target is not None and target not in shares for target in named):
                 raise ValueError("label.shares must hold a share for each class")

@@ -27,6 +27,10 @@ _TITLES = {
     "strong": "Strong evidence of a backdoor",
 }
 _MOST_ROWS = 15
+_MARGIN_NOTE = (
+    "Margin: how far some input leads the class before all others, in standard "
+    "deviations of its output over clean images."
+)
 
 
 def render_detection(detection: Detection) -> RenderableType:
@@ -76,11 +80,22 @@ def _said(detection: Detection) -> str:
                 f"While the model unlearns, {share:.0%} of its new mistakes go to "
                 f"{named}."
             )
+        p_margin = 1.0 if verdict.p_margin is None else verdict.p_margin
+        by_class = _margins(detection)
+        if verdict.target in by_class and p_margin <= QUOTABLE:
+            own = by_class.pop(verdict.target)
+            seen.append(
+                f"Some input leads {named} by {own:.1f} times what it varies by on "
+                f"clean images, and none leads another class by more than "
+                f"{max(by_class.values(), default=0.0):.1f} times."
+            )
         seen.append(f"p = {verdict.p_value:.2g}; `rnp sanitize` is the next step.")
         return " ".join(seen)
     mistakes = ""
     if detection.label is not None:
         mistakes = ", and none draws more of the new mistakes than chance explains"
+    if detection.margins:
+        mistakes += ", or is led much farther by some input than the others"
     if any(t.found for t in detection.triggers if t.target is not None):
         return (
             "No class can be reached by a change much smaller than the others need"
@@ -97,6 +112,9 @@ def _facts(detection: Detection) -> Table:
     if detection.label is not None:
         said = words.new_mistakes(detection.label, detection.samples)
         rows.append(("Unlearning", said))
+    if detection.margins:
+        said = words.widest_margin(detection.margins, detection.samples)
+        rows.append(("Widest margin", said))
     if detection.unlearn_failure is not None:
         rows.append(("Unlearning", detection.unlearn_failure))
     rows += [("Finding", finding) for finding in detection.model.findings]
@@ -121,6 +139,7 @@ def _classes(detection: Detection) -> Group:
     table.add_column("Class", overflow="fold")
     for family in shown:
         table.add_column(families.HEADS[family], justify="right")
+    table.add_column("Margin", justify="right")
     table.add_column("Mistakes", justify="right")
     by_class: dict[int | None, dict[Family, TriggerInfo]] = {}
     for trigger in detection.triggers:
@@ -128,31 +147,36 @@ def _classes(detection: Detection) -> Group:
     by_size = sorted(by_class, key=lambda target: _least(by_class[target], shown[0]))
     for target in by_size[:_MOST_ROWS]:
         sizes = [_size(by_class[target].get(family)) for family in shown]
-        name, drawn = _named(target, detection)
-        table.add_row(name, *sizes, drawn)
+        name, margin, drawn = _named(target, detection)
+        table.add_row(name, *sizes, margin, drawn)
     hidden = len(by_size) - _MOST_ROWS
     more = f" {hidden} more are in the JSON." if hidden > 0 else ""
     note = (
         "Smallest change found that turns clean images to the class: a pattern laid "
         "over so many pixels, a change of all pixels by so many percent of their range "
-        "(root mean square), a warp by so many pixels. Mistakes: the share of new ones "
+        "(root mean square), a warp by so many pixels. "
+        f"{_MARGIN_NOTE} Mistakes: the share of new ones "
         f"that the class draws, early while unlearning.{more}"
     )
     return Group(table, Text(note, style="dim"))
 
 
 def _mistakes(detection: Detection) -> Group:
-    """Show where mistakes go, where no triggers were recovered."""
+    """Show margins, and where mistakes go, where no triggers were recovered."""
     shares = () if detection.label is None else detection.label.shares
-    table = list_table("New mistakes")
+    table = list_table("Margins and new mistakes")
     table.add_column("Class", overflow="fold")
+    table.add_column("Margin", justify="right")
     table.add_column("Share", justify="right")
     order = sorted(range(len(shares)), key=lambda target: -shares[target])
     for target in order[:_MOST_ROWS]:
         table.add_row(*_named(target, detection))
     hidden = len(order) - _MOST_ROWS
     more = f" {hidden} more classes are in the JSON." if hidden > 0 else ""
-    note = f"Share: of those made early, while half of the clean skill is left.{more}"
+    note = (
+        f"{_MARGIN_NOTE} Share: of the new mistakes made early, while half of the "
+        f"clean skill is left.{more}"
+    )
     return Group(table, Text(note, style="dim"))
 
 
@@ -167,10 +191,25 @@ def _size(trigger: TriggerInfo | None) -> str:
     return families.size(trigger.family, trigger.norm) if trigger.found else "none"
 
 
-def _named(target: int | None, detection: Detection) -> tuple[Text, str]:
-    """Return the class, and the share of mistakes that it draws."""
+def _margins(detection: Detection) -> dict[int, float]:
+    return {margin.target: margin.margin for margin in detection.margins}
+
+
+def _written(margin: float | None) -> str:
+    if margin is None:
+        return ""
+    return f"{margin:.1f}" if margin > 0 else "none"
+
+
+def _named(target: int | None, detection: Detection) -> tuple[Text, str, str]:
+    """Return the class, its margin, and the share of mistakes that it draws."""
     if target is None:
-        return Text("any other than the true one"), ""
+        return Text("any other than the true one"), "", ""
     name = Text(plain(class_name(target, detection.samples)))
+    margin = _margins(detection).get(target)
     label = detection.label
-    return name, "" if label is None else f"{label.shares[target]:.0%}"
+    return (
+        name,
+        _written(margin),
+        "" if label is None else f"{label.shares[target]:.0%}",
+    )

@@ -75,7 +75,7 @@ def _ends(points: tuple[tuple[int, float], ...]) -> str:
 
 
 def sizes(report: Report) -> Iterator[Figure]:
-    """Draw the smallest trigger for each class, a chart for each family."""
+    """Draw triggers for each class, a chart for each family, and margins."""
     for family in families.HEADS:
         triggers = [t for t in report.triggers if t.family == family]
         if triggers:
@@ -84,6 +84,8 @@ def sizes(report: Report) -> Iterator[Figure]:
     if report.pairs and source is not None:
         ways = f"from {class_name(source, report.samples)} to each class"
         yield _sizes_of("overlay", [*report.pairs], report, ways, "pairs")
+    if report.margins:
+        yield _margins(report)
 
 
 def _sizes_of(
@@ -127,6 +129,43 @@ def _sizes_of(
         ("Class", families.HEADS[family], "Turns, estimated", "Verdict"),
         tuple(rows),
         families.NOTES[family],
+    )
+
+
+def _margins(report: Report) -> Figure:
+    """Draw how far some input leads each class."""
+    verdict = report.verdict
+    is_told = verdict.level != "none" and verdict.source is None
+    suspect = verdict.target if is_told else None
+    bars, rows, told = [], [], ""
+    for margin in report.margins:
+        is_suspected = margin.target == suspect
+        size = margin.margin if margin.margin > 0 else None
+        written = "none found" if size is None else f"{size:.1f}"
+        name = class_name(margin.target, report.samples)
+        bars.append(charts.Bar(str(margin.target), size, is_suspected))
+        rows.append((name, written, "suspected" if is_suspected else ""))
+        if is_suspected:
+            told = f" Suspected: {name}, {written}."
+    note = (
+        "How far some input leads the class before all others, in standard deviations "
+        "of its output over the clean images."
+    )
+    return Figure(
+        "Maximum margin",
+        charts.bars(
+            Caption(
+                "margins",
+                "Maximum margin for each class",
+                f"Margins of {len(bars)} classes. {note}{told}",
+            ),
+            bars,
+            lambda size: f"{size:.3g}",
+        ),
+        (("usual", "a class"), *((("suspect", "suspected"),) if told else ())),
+        ("Class", "Margin", "Verdict"),
+        tuple(rows),
+        note,
     )
 
 

@@ -13,7 +13,13 @@ from pydantic import Field, model_validator
 
 from rnp_cli.report.acceptance import Breach
 from rnp_cli.report.canonical import canonical_sha256
-from rnp_cli.report.detection import Family, TriggerInfo, VerdictInfo, hold_apart
+from rnp_cli.report.detection import (
+    Family,
+    MarginInfo,
+    TriggerInfo,
+    VerdictInfo,
+    hold_apart,
+)
 from rnp_cli.report.pictures import TriggerPictures
 from rnp_cli.report.schema import (
     Accuracy,
@@ -130,6 +136,9 @@ class CompactionInfo(Part):
     flops_after: int
 
 
+_LATER = {"sha256", "pairs", "source", "margins", "p_margin"}  # fields, in any part
+
+
 class Report(Part):
     """Everything that a run found and did."""
 
@@ -163,6 +172,9 @@ class Report(Part):
     pairs: tuple[TriggerInfo, ...] = Field(
         default=(),
         description="from the class whose images alone are turned to each other one",
+    )
+    margins: tuple[MarginInfo, ...] = Field(
+        default=(), description="none where they could not be compared"
     )
     tried: tuple[TriedTrigger, ...]
     left: tuple[Left, ...] = Field(
@@ -223,19 +235,13 @@ class Report(Part):
     def digest(self) -> str:
         """SHA-256 over everything but ``run``, as canonical JSON.
 
-        A report from before the clean images were digested, or pairs of classes were
-        known, keeps the one that it had.
+        A report from before the clean images were digested, or pairs of classes and
+        margins were known, keeps the one that it had.
         """
         content = self.model_dump(mode="json", exclude={"run"})
-        if self.samples.sha256 is None:
-            del content["samples"]["sha256"]
-        if not self.pairs:
-            del content["pairs"]
-        for part in (
-            content["verdict"],
-            content["verdict_after"],
-            *content["triggers"],
-        ):
-            if part is not None and part["source"] is None:
-                del part["source"]
+        verdicts = [content["verdict"], content["verdict_after"]]
+        for part in (content, content["samples"], *verdicts, *content["triggers"]):
+            for later in _LATER & (part or {}).keys():
+                if part[later] in (None, []):
+                    del part[later]
         return canonical_sha256(content)

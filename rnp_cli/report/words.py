@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from rnp_cli.report import families
 from rnp_cli.report.acceptance import Breach
-from rnp_cli.report.detection import Detection, VerdictInfo
+from rnp_cli.report.detection import Detection, MarginInfo, VerdictInfo
 from rnp_cli.report.facts import Fact, class_name, interval, model_facts
 from rnp_cli.report.sanitization import (
     WITHOUT_MODEL,
@@ -54,9 +54,7 @@ def said(report: Report) -> str:
     """Say what was done, what it cost, and what is left, in a few sentences."""
     match report.outcome:
         case "unchanged":
-            heard = "Neither triggers nor unlearning tell"
-            if report.label is None:
-                heard = "Triggers do not tell"
+            heard = _heard(report)
             return (
                 f"{heard} a class from the others (p = {report.verdict.p_value:.2g}). "
                 "The model is written as it came."
@@ -79,6 +77,18 @@ def said(report: Report) -> str:
             return f"{_left(report)} {_reject(report)}"
         case "no-safe-threshold":
             return f"{_why_none(report)} {_reject(report)}"
+
+
+def _heard(report: Report) -> str:
+    """Say which witnesses could not tell a class from the others."""
+    heard = ["margins"] if report.margins else []
+    heard += ["unlearning"] if report.label is not None else []
+    match heard:
+        case []:
+            return "Triggers do not tell"
+        case [other]:
+            return f"Neither triggers nor {other} tell"
+    return "Neither triggers nor margins nor unlearning tell"
 
 
 def _reject(report: Report) -> str:
@@ -214,11 +224,21 @@ def new_mistakes(label: TargetInfo, samples: SampleInfo) -> str:
     return said
 
 
+def widest_margin(margins: Sequence[MarginInfo], samples: SampleInfo) -> str:
+    """Say which class some input leads farthest, and how far the next is led."""
+    first, *others = sorted(margins, key=lambda margin: -margin.margin)
+    named = class_name(first.target, samples)
+    said = f"{first.margin:.1f} times what {named} varies by on clean images"
+    return f"{said}; the next class {others[0].margin:.1f}" if others else said
+
+
 def _unlearned(report: Report) -> Iterator[Fact]:
     if report.unlearn_failure is not None:
         yield "Unlearning", report.unlearn_failure
     if report.label is not None:
         yield "Unlearning", new_mistakes(report.label, report.samples)
+    if report.margins:
+        yield "Widest margin", widest_margin(report.margins, report.samples)
     if report.pruning is not None:
         target = report.pruning.target
         named = class_name(target.target, report.samples)

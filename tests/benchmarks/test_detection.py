@@ -156,7 +156,7 @@ def test_sanitize_hears_what_detect_hears(
     clean = write_images(subject.clean_samples(100, seed), tmp_path / "clean")
     asked = {"model": subject.file, "clean_dir": clean, "seed": seed, "device": "cpu"}
 
-    detection = detect(DetectRequest.model_validate(asked | {"hear_both": True}))
+    detection = detect(DetectRequest.model_validate(asked | {"hear_all": True}))
     report = sanitize(SanitizeRequest.model_validate(asked)).report
 
     assert report.verdict == detection.verdict

@@ -33,7 +33,7 @@ def test_json_is_all_that_goes_to_stdout_and_the_policy_can_be_off(
         "json",
         "--fail-on",
         "never",
-        "--hear-both",
+        "--hear-all",
     )
 
     assert run.code == 0

@@ -44,7 +44,7 @@ nearby = 0
 """
 ONLY_WITH_TRIGGERS = {"verdict.usual_spread"}  # two steps find none
 RUNS = [
-    ["detect", "--hear-both", "--fail-on", "never"],
+    ["detect", "--hear-all", "--fail-on", "never"],
     ["trigger"],
     ["filter", "--suspects", "."],
     ["sanitize", "--method", "anp"],

@@ -9,11 +9,27 @@ TARGET = 2
 
 
 def verdict(
-    p_inversion: float, p_label: float, level: Level = "strong", target: int = TARGET
+    p_inversion: float,
+    p_label: float,
+    level: Level = "strong",
+    target: int = TARGET,
+    p_margin: float | None = None,
 ) -> Verdict:
     return Verdict(
-        level, "all-to-one", target, "overlay", 5.0, p_inversion, p_label, 1e-6
+        level=level,
+        kind="all-to-one",
+        target=target,
+        family="overlay",
+        index=5.0,
+        p_inversion=p_inversion,
+        p_label=p_label,
+        p_value=1e-6,
+        p_margin=p_margin,
     )
+
+
+def wide(p_inversion: float, p_margin: float, level: Level = "strong") -> Verdict:
+    return verdict(p_inversion, 1.0, level, p_margin=p_margin)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +44,10 @@ def verdict(
         (verdict(1.0, 1e-6), verdict(1.0, 1.0, "none"), False),
         (verdict(1e-6, 1e-6), verdict(1.0, 1e-6, target=0), True),
         (verdict(1e-6, 1e-6), verdict(1.0, 1e-3, "weak", target=0), False),
+        (wide(1.0, 1e-6), wide(1.0, 1e-2, "weak"), True),
+        (wide(1e-6, 1e-6), wide(1.0, 1e-2, "weak"), True),  # triggers do not excuse it
+        (wide(1e-6, 1.0), wide(1.0, 1e-2, "weak"), False),  # it had not spoken
+        (wide(1.0, 1e-6), wide(1.0, 1.0, "none"), False),
     ],
 )
 def test_a_witness_is_believed_as_far_as_it_had_spoken(

@@ -19,6 +19,7 @@ from rnp_cli.evidence.config import EvidenceConfig
 from rnp_cli.evidence.inversion import InversionConfig
 from rnp_cli.evidence.label import LabelEvidence
 from rnp_cli.evidence.look import Evidence, look, look_again
+from rnp_cli.evidence.margin import MarginConfig
 from rnp_cli.evidence.recovered import RecoveredTrigger
 from rnp_cli.evidence.triggers import FAMILIES, Change, Family
 from rnp_cli.evidence.triggers.addition import Addition
@@ -109,7 +110,7 @@ def looked(
     *,
     unlearning: UnlearnConfig = STUCK,
     inversion: InversionConfig = NONE_FOUND,
-    hear_both: bool = True,
+    hear_all: bool = True,
     listen: Any = lambda event: None,
     **knobs: Any,
 ) -> Evidence:
@@ -120,7 +121,7 @@ def looked(
         EvidenceConfig(inversion=inversion, **knobs),
         augmentation=Augmentation(),
         seed=0,
-        hear_both=hear_both,
+        hear_all=hear_all,
         listen=listen,
     )
 
@@ -185,11 +186,13 @@ def test_triggers_are_not_sought_where_unlearning_is_strong_evidence(
         samples,
         unlearning=UnlearnConfig(),
         verdict=VerdictConfig(strong=0.04),
-        hear_both=False,
+        hear_all=False,
         listen=events.append,
     )
 
-    assert {e.stage for e in events if isinstance(e, StageDone)} == {"unlearn"}
+    assert {e.stage for e in events if isinstance(e, StageDone)} == {
+        *("unlearn", "margin")
+    }
     assert found.triggers == ()
     assert found.label == evidence.label
     assert (found.verdict.level, found.verdict.target) == ("strong", TARGET)
@@ -205,7 +208,7 @@ def test_triggers_are_sought_where_unlearning_alone_does_not_settle_it(
         samples,
         unlearning=UnlearnConfig(),
         verdict=VerdictConfig(strong=1e-9),
-        hear_both=False,
+        hear_all=False,
     )
 
     assert {t.family for t in found.triggers} == set(FAMILIES)
@@ -323,10 +326,16 @@ def test_every_class_is_asked_up_to_the_most(
 def test_the_stages_are_announced(backdoored: nn.Module, samples: SplitSamples) -> None:
     heard: list[Event] = []
 
-    looked(backdoored, samples, unlearning=UnlearnConfig(), listen=heard.append)
+    looked(
+        backdoored,
+        samples,
+        unlearning=UnlearnConfig(),
+        verdict=VerdictConfig(strong=1e-12),
+        listen=heard.append,
+    )
 
     started = [event.stage for event in heard if isinstance(event, StageStarted)]
-    assert started == ["unlearn", "invert", "mistakes"]
+    assert started == ["unlearn", "margin", "invert", "mistakes"]
 
 
 def test_several_unlearnings_are_heard_and_pooled(
@@ -374,7 +383,9 @@ def test_of_many_classes_pooled_mistakes_say_which_are_asked(
     )
 
     started = [e.stage for e in events if isinstance(e, StageStarted)]
-    assert started[:3] == ["unlearn", "mistakes", "invert"]
+    assert [s for s in started if s != "margin"][:3] == [
+        *("unlearn", "mistakes", "invert")
+    ]
     asked = [(t.family, t.target) for t in found.triggers]
     assert len(asked) == len({*asked})
     assert ("overlay", TARGET) in asked
@@ -384,7 +395,13 @@ def test_a_sanitized_model_unlearns_as_often_as_it_did_before(
     clean: nn.Module, backdoored: nn.Module, samples: SplitSamples
 ) -> None:
     once, thrice = (
-        looked(backdoored, samples, unlearning=UnlearnConfig(), unlearnings=times)
+        looked(
+            backdoored,
+            samples,
+            unlearning=UnlearnConfig(),
+            unlearnings=times,
+            verdict=VerdictConfig(strong=1e-12),
+        )
         for times in (1, 3)
     )
 
@@ -456,7 +473,41 @@ def test_a_second_look_weighs_what_is_left(
     assert after.label is not None
     assert after.label.shares != evidence.label.shares
     assert after.verdict.level == "none"
-    assert (same.verdict.level, same.verdict.target) == ("strong", TARGET)
+    assert same.verdict.level != "none"
+    assert same.verdict.target == TARGET
+
+
+def test_a_second_look_searches_the_margin_of_the_suspected_class_alone(
+    clean: nn.Module, samples: SplitSamples, evidence: Evidence
+) -> None:
+    after = looked_again(clean, evidence, [], samples)
+    unsure = replace(evidence, verdict=replace(evidence.verdict, target=None))
+
+    assert evidence.margins is not None
+    assert after.margins is not None
+    before, now = evidence.margins.values, after.margins.values
+    assert now[TARGET] < before[TARGET] / 2
+    assert now[:TARGET] == before[:TARGET]
+    assert looked_again(clean, unsure, [], samples).margins == evidence.margins
+
+
+def test_margins_are_not_asked_about_where_nothing_is_to_start_from(
+    backdoored: nn.Module, samples: SplitSamples
+) -> None:
+    none = MarginConfig(starts=0)
+
+    found = looked(backdoored, samples, unlearning=UnlearnConfig(), margin=none)
+
+    assert found.margins is None
+    assert found.verdict.p_margin is None
+
+
+def test_margins_of_few_classes_are_not_compared(
+    backdoored: nn.Module, samples: SplitSamples
+) -> None:
+    found = looked(backdoored, samples, unlearning=UnlearnConfig(), most_classes=4)
+
+    assert found.margins is None
 
 
 def test_what_led_to_the_class_that_was_removed_is_not_taken_for_all_to_all(

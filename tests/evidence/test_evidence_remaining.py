@@ -406,15 +406,26 @@ def test_only_classes_that_were_looked_at_are_compared(samples: SplitSamples) ->
     assert closing.is_usual()
 
 
+def test_what_a_repair_was_fitted_to_is_not_searched(samples: SplitSamples) -> None:
+    def sizes(parts: SplitSamples) -> list[float]:
+        closing = remaining(first_patch(samples), parts, last_nearby=2)
+        closing.recover(Corners(), number=1)
+        closing.conclude(Corners())
+        return [trigger.norm for trigger in closing.newest]
+
+    other = corners(64, seed=9)
+
+    assert sizes(replace(samples, fit=other)) == sizes(samples)
+    assert sizes(replace(samples, holdout=other)) != sizes(samples)
+
+
 def test_what_leads_from_one_class_is_sought_on_its_images(
     samples: SplitSamples,
 ) -> None:
     pairs = [replace(t, source=3) for t in (trigger(TARGET, 1.0), *others(9, 9, 9))]
     left = remaining(pairs, samples, source=3)
-    fit = samples.fit
-    alone = SplitSamples(
-        fit.take((fit.labels == 3).nonzero()[:, 0]), samples.holdout, CORNERS
-    )
+    held = samples.holdout
+    alone = replace(samples, fit=held.take((held.labels == 3).nonzero()[:, 0]))
 
     left.recover(Corners(), number=1)
     (found,) = invert_triggers(Corners(), alone, QUICK, goals_of([TARGET]), seed=1)

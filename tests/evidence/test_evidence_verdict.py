@@ -8,6 +8,7 @@ import torch
 from rnp_cli.evidence import chance
 from rnp_cli.evidence.chance import anomaly_indices
 from rnp_cli.evidence.label import LabelEvidence
+from rnp_cli.evidence.margin import Margins
 from rnp_cli.evidence.recovered import RecoveredTrigger
 from rnp_cli.evidence.triggers import Change, Family
 from rnp_cli.evidence.triggers.addition import Addition
@@ -85,6 +86,49 @@ def test_the_size_of_images_does_not_matter() -> None:
     small, large = with_mask(4, 20), [50 * mask for mask in with_mask(4, 20)]
     assert verdict(large).index == pytest.approx(verdict(small).index)
     assert verdict(large).p_value == verdict(small).p_value
+
+
+def margins(target: int, value: float) -> Margins:
+    usual = (4.8, 4.1, 4.5, 4.2, 4.3, 4.9, 3.9, 4.4, 4.6, 4.0)
+    values = (value if n == target else v for n, v in enumerate(usual))
+    return Margins(tuple(range(10)), tuple(values))
+
+
+def test_a_far_wider_margin_convicts_alone() -> None:
+    found = judge((), None, VerdictConfig(), seed=0, margins=margins(7, 20.0))
+
+    assert (found.level, found.kind, found.target) == ("strong", "all-to-one", 7)
+    assert found.p_margin is not None
+    assert found.p_margin < 0.001
+    assert (found.p_inversion, found.p_label) == (1.0, None)
+    usual = judge((), None, VerdictConfig(), seed=0, margins=margins(7, 4.4))
+    assert (usual.level, usual.target) == ("none", None)
+    assert usual.p_margin is not None
+    assert usual.p_margin > 0.2
+
+
+def test_a_margin_that_another_witness_confirms_says_more() -> None:
+    def told(label: int, value: float) -> Verdict:
+        shares = tuple(0.55 if n == label else 0.05 for n in range(10))
+        evidence = LabelEvidence(label, 0.55, shares, 100)
+        wide = margins(7, value)
+        return judge((), evidence, VerdictConfig(), seed=0, margins=wide)
+
+    assert told(7, 8.0).target == 7
+    assert told(7, 8.0).p_value < told(2, 8.0).p_value
+    assert told(7, 8.0).p_value < told(7, 4.4).p_value
+    alone = judge((), None, VerdictConfig(), seed=0, margins=margins(7, 8.0))
+    assert told(7, 8.0).p_margin == alone.p_margin
+
+
+def test_a_class_whose_margin_is_not_known_is_not_cleared_by_it() -> None:
+    triggers = [trigger(n, size) for n, size in enumerate(with_mask(4, 6))]
+    known = margins(0, 4.4)
+    without = Margins(known.targets[5:], known.values[5:])
+
+    found = judge(triggers, None, VerdictConfig(), seed=0, margins=without)
+
+    assert (found.level, found.target, found.p_margin) == ("strong", 4, 1.0)
 
 
 def test_both_witnesses_together_say_more_than_one() -> None:
@@ -239,7 +283,7 @@ def test_sizes_are_held_only_against_those_of_their_own_family() -> None:
 
 
 def test_the_more_families_are_asked_the_less_each_says() -> None:
-    masks = with_mask(4, 36)
+    masks = with_mask(4, 30)
     one = verdict(masks)
     two = verdict(masks, additions=FAINT)
     three = verdict(masks, additions=FAINT, warps=FAINT)

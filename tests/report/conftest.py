@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from rnp_cli.report import sanitization, schema
-from rnp_cli.report.detection import Detection, TriggerInfo, VerdictInfo
+from rnp_cli.report.detection import Detection, MarginInfo, TriggerInfo, VerdictInfo
 from rnp_cli.report.filtering import Filtering
 from rnp_cli.report.triggers import TriggerReport
 
@@ -31,6 +31,7 @@ def verdict(**changes: Any) -> VerdictInfo:
         "index": 6.1,
         "p_inversion": 0.0005,
         "p_label": 1 / 3,
+        "p_margin": 0.004,
         "p_value": 0.0009,
     }
     return VerdictInfo.model_validate(parts | changes)
@@ -126,6 +127,10 @@ def made(**changes: Any) -> sanitization.Report:
                 target=target, family="overlay", norm=norm, success=0.96, found=True
             )
             for target, norm in enumerate((40.0, 37.5, 4.2))
+        ),
+        "margins": tuple(
+            MarginInfo(target=target, margin=margin)
+            for target, margin in enumerate((4.13, 3.8, 11.62))
         ),
         "tried": (
             sanitization.TriedTrigger(

@@ -7,7 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from rnp_cli.report.detection import Detection, Family, TriggerInfo, VerdictInfo
+from rnp_cli.report.detection import (
+    Detection,
+    Family,
+    MarginInfo,
+    TriggerInfo,
+    VerdictInfo,
+)
 from rnp_cli.report.filtering import CountInfo, Filtering, RateInfo, SuspectRow
 from rnp_cli.report.sanitization import Report
 from rnp_cli.report.schema import Accuracy
@@ -45,6 +51,7 @@ def detection(report: Report, **changes: Any) -> Detection:
             index=6.1,
             p_inversion=0.0005,
             p_label=1 / 3,
+            p_margin=0.004,
             p_value=0.0009,
         ),
         "model": report.model,
@@ -55,6 +62,10 @@ def detection(report: Report, **changes: Any) -> Detection:
         "unlearn": report.unlearn,
         "unlearn_failure": None,
         "triggers": (*triggers, free),
+        "margins": tuple(
+            MarginInfo(target=target, margin=margin)
+            for target, margin in enumerate((4.13, 11.62, -0.2))
+        ),
         "not_checked": ("Triggers that warp an image.",),
         "settings": {"inversion": {"steps": 100}},
         "run": report.run,

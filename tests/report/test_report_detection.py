@@ -50,10 +50,46 @@ def test_mistakes_are_listed_where_no_trigger_was_sought(
 
     assert "Strong evidence" in shown
     assert "Smallest triggers" not in shown
-    head, _, listed = shown.partition(" New mistakes")
+    head, _, listed = shown.partition(" Margins and new mistakes")
     assert head
+    first = listed.splitlines()[4]
     most = max(detection.label.shares)
-    assert f"{most:.0%}" in listed.splitlines()[4]
+    assert f"{most:.0%}" in first
+    assert "none" in first  # no input was found that reaches this class
+    assert "11.6" in listed
+
+
+def test_a_margin_is_quoted_where_it_convicts(
+    make_detection: Any, rendered: Rendered
+) -> None:
+    changes = {"target": 1, "p_inversion": 1.0, "p_value": 1e-4}
+
+    def shown(p_margin: float | None) -> str:
+        told = verdict("strong", "all-to-one", p_margin=p_margin, **changes)
+        text = rendered(render_detection(make_detection(verdict=told)))
+        return " ".join(text.replace("│", " ").split("╰")[0].split())
+
+    assert (
+        "Some input leads class 1 (cat) by 11.6 times what it varies by on clean "
+        "images, and none leads another class by more than 4.1 times."
+    ) in shown(1e-4)
+    assert "Some input" not in shown(0.5)
+    assert "Some input" not in shown(None)
+
+
+def test_margins_that_say_nothing_are_not_spoken_of(
+    make_detection: Any, rendered: Rendered
+) -> None:
+    none = verdict("none", None)
+
+    def shown(**changes: Any) -> str:
+        text = rendered(render_detection(make_detection(verdict=none, **changes)))
+        return " ".join(text.split())
+
+    assert "Widest margin" in shown()
+    assert "led much farther" in shown()
+    assert "led much farther" not in shown(margins=())
+    assert "Widest margin" not in shown(margins=())
 
 
 def test_one_unlearning_is_no_mean(make_detection: Any, rendered: Rendered) -> None:

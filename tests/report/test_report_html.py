@@ -192,7 +192,7 @@ def test_texts_from_files_act_on_nothing(
 def test_each_chart_has_its_numbers_as_a_table(make_report: Any) -> None:
     page = Page(html(make_report()))
 
-    assert len(page.figures) == 5
+    assert len(page.figures) == 6
     for figure in page.figures:
         assert {"svg", "title", "desc", "details", "summary", "table"} <= figure
     named = [a["aria-labelledby"] for tag, a in page.elements if tag == "svg"]
@@ -238,8 +238,8 @@ def test_each_family_has_its_chart_and_the_suspected_class_stands_out(
     page = Page(html(make_report(triggers=triggers)))
 
     kinds = [(a.get("class") or "").split() for _, a in page.elements]
-    assert sum({"bar", "suspect"} <= set(kind) for kind in kinds) == 3
-    assert page.texts["td"].count("suspected") == 3
+    assert sum({"bar", "suspect"} <= set(kind) for kind in kinds) == 4
+    assert page.texts["td"].count("suspected") == 4  # of three families, and margins
     assert page.texts["td"].count("none found") >= 3
 
 
@@ -262,7 +262,12 @@ PARTS: dict[str, tuple[dict[str, Any], set[str]]] = {
         {"tried": ()},
         {"Recovered triggers of the suspected class (estimates)"},
     ),
-    "triggers": ({"triggers": ()}, {"Smallest trigger for each class"}),
+    "triggers": ({"triggers": ()}, {"Overlay, pixels"}),
+    "margins": ({"margins": ()}, {"Maximum margin"}),
+    "both": (
+        {"triggers": (), "margins": ()},
+        {"Smallest trigger and widest margin for each class"},
+    ),
     "outputs": ({"outputs": ()}, set()),
     "settings": ({"settings": {}}, set()),
 }

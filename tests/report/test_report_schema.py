@@ -72,12 +72,15 @@ def test_the_digest_ignores_the_run(make_report: Any) -> None:
 def test_a_report_from_before_keeps_its_digest(
     make_report: Any, has_samples: bool
 ) -> None:
-    """Before there were pairs of classes, and before the clean images' digest."""
+    """Before there were pairs and margins, and before the clean images' digest."""
     content = make_report().model_dump(mode="json")
     del content["pairs"]
-    parts = [content["verdict"], content["verdict_after"], *content["triggers"]]
-    for part in filter(None, parts):
+    del content["margins"]
+    verdicts = [content["verdict"], content["verdict_after"]]
+    for part in (*verdicts, *content["triggers"]):
         del part["source"]
+    for part in verdicts:
+        del part["p_margin"]
     content["samples"]["sha256"] = "ab" * 32
     if not has_samples:
         del content["samples"]["sha256"]
