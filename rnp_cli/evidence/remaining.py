@@ -3,17 +3,16 @@
 Between the rounds of a repair the triggers of the suspected class are recovered anew,
 of each family of which it was easier to reach than the other classes are. A repair aims
 at triggers that are clearly larger than those of the other classes; where its rounds
-end before that, they must at least be as large.
+end before that, they must at least be as large. Half of the attempts take the samples
+that are held out: those that a repair was fitted to it knows by heart, and with few of
+them nothing turns them any more while others still go to the class.
 
 What a repair leaves of a patch lies around the patch, works on some images only, and is
 seldom found from a mask over the whole image. So searches are kept near the patches
 that were found before, too; and before nothing counts as left, many are, for what turns
 half of the images. That is held against what turns as many to the other classes, on the
-model as it came and wherever in the image, one search each.
-
-All this is searched for on the samples that are held out: those that a repair was
-fitted to it knows by heart, and with few of them nothing turns them any more while
-others still go to the class.
+model as it came and wherever in the image, one search each. These last searches take
+samples that are held out alone.
 """
 
 from __future__ import annotations
@@ -92,6 +91,7 @@ class Remaining:
         self._source = source
         self._original = model
         self._samples = samples
+        self._unseen = replace(samples, fit=samples.holdout)
         self._inversion = inversion
         self._config = config
         self._seed = seed
@@ -132,19 +132,28 @@ class Remaining:
             self._search_last(model)
 
     def _search(self, model: nn.Module) -> Sequence[RecoveredTrigger]:
-        """Look anywhere, and near what was found before."""
+        """Look anywhere, and near what was found before, on either part in turns."""
         anywhere = [
             Goal(self._target, trigger.family, source=self._source)
-            for trigger in self.first
             for _ in range(self._config.attempts)
+            for trigger in self.first
         ]
-        goals = anywhere + self._near(self._config.nearby)
-        return self._invert(model, goals, self._latest)
+        near = self._near(self._config.nearby)
+        half = len(self.first) * ((self._config.attempts + 1) // 2)
+        found: list[RecoveredTrigger] = []
+        for samples, goals in (
+            (self._samples, anywhere[:half] + near[1::2]),
+            (self._unseen, anywhere[half:] + near[::2]),
+        ):
+            found += invert_triggers(
+                model, samples, self._inversion, goals, seed=self._latest
+            )
+        return found
 
     def _search_last(self, model: nn.Module) -> Sequence[RecoveredTrigger]:
         """Look once more near what was found before, for what works partly."""
         near = self._near(self._config.last_nearby)
-        found = self._invert(model, near, self._latest, success=self._config.partly)
+        found = self._invert_partly(model, near, self._latest)
         self._partial = tuple(t for t in found if t.found)
         return self._partial
 
@@ -159,28 +168,18 @@ class Remaining:
     def _usual_part(self) -> float:
         """Return how large patches are that turn as few images to other classes."""
         if self._usual_partial is None:
-            found = self._invert(
-                self._original,
-                goals_of(self._others, source=self._source),
-                self._seed,
-                success=self._config.partly,
-            )
+            others = goals_of(self._others, source=self._source)
+            found = self._invert_partly(self._original, others, self._seed)
             self._usual_partial = _usual_sizes(found, self._target)["overlay"]
         return self._usual_partial
 
-    def _invert(
-        self,
-        model: nn.Module,
-        goals: Sequence[Goal],
-        seed: int,
-        *,
-        success: float | None = None,
+    def _invert_partly(
+        self, model: nn.Module, goals: Sequence[Goal], seed: int
     ) -> Sequence[RecoveredTrigger]:
-        inversion = self._inversion
-        if success is not None:
-            inversion = inversion.model_copy(update={"success": success})
-        unseen = replace(self._samples, fit=self._samples.holdout)
-        return invert_triggers(model, unseen, inversion, goals, seed=seed)
+        """Look for what turns a part of the samples that no repair was fitted to."""
+        partly = {"success": self._config.partly}
+        inversion = self._inversion.model_copy(update=partly)
+        return invert_triggers(model, self._unseen, inversion, goals, seed=seed)
 
     def _works(self, model: nn.Module, trigger: RecoveredTrigger) -> bool:
         success = estimated_success(model, trigger, self._samples.holdout)

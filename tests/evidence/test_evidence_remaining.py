@@ -229,7 +229,7 @@ def test_several_attempts_in_a_round_end_at_triggers_of_their_own(
 
     found = closing.recover(Corners(target=TARGET), number=1)
 
-    assert [t.family for t in closing.newest] == ["addition"] * 3 + ["overlay"] * 3
+    assert [t.family for t in closing.newest] == ["addition", "overlay"] * 3
     assert len({t.norm for t in closing.newest}) == 6
     assert {t.target for t in closing.newest} == {TARGET}
     assert found == list(closing.newest)
@@ -406,15 +406,39 @@ def test_only_classes_that_were_looked_at_are_compared(samples: SplitSamples) ->
     assert closing.is_usual()
 
 
-def test_what_a_repair_was_fitted_to_is_not_searched(samples: SplitSamples) -> None:
+def test_what_a_repair_was_not_fitted_to_is_searched_too(
+    samples: SplitSamples,
+) -> None:
     def sizes(parts: SplitSamples) -> list[float]:
-        closing = remaining(first_patch(samples), parts, last_nearby=2)
-        closing.recover(Corners(), number=1)
-        closing.conclude(Corners())
+        closing = remaining(first_patch(samples), parts, attempts=2, nearby=2)
+        closing.recover(Corners(target=TARGET), number=1)
         return [trigger.norm for trigger in closing.newest]
 
     other = corners(64, seed=9)
+    of_both = sizes(samples)
+    fit_too, held_too = (
+        [a == b for a, b in zip(of_both, sizes(changed), strict=True)]
+        for changed in (replace(samples, fit=other), replace(samples, holdout=other))
+    )
 
+    assert fit_too == [False, False, True, True]
+    assert held_too == [True, True, False, False]
+
+
+def test_the_last_search_takes_what_a_repair_was_not_fitted_to_alone(
+    samples: SplitSamples,
+) -> None:
+    weakened = Weakened(float(samples.fit.images.mean((1, 2, 3)).quantile(0.7)))
+    knobs = {"harder": 0.9, "success_left": 1.0, "last_nearby": 2}
+    triggers = first_patch(samples)
+
+    def sizes(parts: SplitSamples) -> list[float]:
+        left = remaining(triggers, parts, **knobs).recover(weakened, number=1)
+        return [trigger.norm for trigger in left]
+
+    other = corners(64, seed=9)
+
+    assert sizes(samples)
     assert sizes(replace(samples, fit=other)) == sizes(samples)
     assert sizes(replace(samples, holdout=other)) != sizes(samples)
 
@@ -424,8 +448,8 @@ def test_what_leads_from_one_class_is_sought_on_its_images(
 ) -> None:
     pairs = [replace(t, source=3) for t in (trigger(TARGET, 1.0), *others(9, 9, 9))]
     left = remaining(pairs, samples, source=3)
-    held = samples.holdout
-    alone = replace(samples, fit=held.take((held.labels == 3).nonzero()[:, 0]))
+    fit = samples.fit
+    alone = replace(samples, fit=fit.take((fit.labels == 3).nonzero()[:, 0]))
 
     left.recover(Corners(), number=1)
     (found,) = invert_triggers(Corners(), alone, QUICK, goals_of([TARGET]), seed=1)
