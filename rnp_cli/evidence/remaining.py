@@ -1,7 +1,9 @@
 """What remains: triggers that still reach the suspected class more easily than usual.
 
 Between the rounds of a repair the triggers of the suspected class are recovered anew,
-of each family of which it was easier to reach than the other classes are. A repair aims
+of each family of which it was easier to reach than the other classes are; of all, where
+not triggers but other witnesses named that class: nobody knows then what the attacker's
+looks like. A repair aims
 at triggers that are clearly larger than those of the other classes; where its rounds
 end before that, they must at least be as large. Half of the attempts take the samples
 that are held out: those that a repair was fitted to it knows by heart, and with few of
@@ -44,6 +46,9 @@ class ClosingConfig(BaseModel):
     harder: float = Field(2.0, gt=0)
     """When a family is done with: when that trigger has grown to so many times that
     median, or half way from it to the largest there is."""
+    harder_blind: float = Field(3.0, gt=0)
+    """The same where not triggers but other witnesses had named the class: the
+    attacker's is no smaller than usual then."""
     attempts: int = Field(2, ge=1)
     """Attempts at a trigger of each family in each round: one alone may miss a small
     one."""
@@ -81,11 +86,13 @@ class Remaining:
         *,
         seed: int,
         source: int | None = None,
+        is_told: bool = True,
     ) -> None:
         """Begin with the ``triggers`` of all classes of the ``model`` as it came.
 
         target: the suspected class, or None where every class moves to another.
-        source: the class that the triggers lead from, if it is one alone.
+        source: the class that the triggers lead from, if it is one alone. is_told: by
+        them; or else other witnesses named the target, and all families are pursued.
         """
         self._target = target
         self._source = source
@@ -101,7 +108,8 @@ class Remaining:
         first = [t for t in triggers if t.target == target and t.found]
         first.sort(key=self._beside_usual)
         easy = [t for t in first if self._beside_usual(t) <= config.easier]
-        self.first = tuple(easy or first)
+        self.first = tuple(easy if easy and is_told else first)
+        self._harder = config.harder if is_told else config.harder_blind
         self.newest: tuple[RecoveredTrigger, ...] = ()
         self._places = [t for t in self.first if t.travels]
         self._latest = seed
@@ -205,7 +213,7 @@ class Remaining:
 
     def _is_harder(self, trigger: RecoveredTrigger, usual: float) -> bool:
         halfway = (usual + trigger.largest) / 2
-        return trigger.norm >= min(self._config.harder * usual, halfway)
+        return trigger.norm >= min(self._harder * usual, halfway)
 
     def _beside_usual(self, trigger: RecoveredTrigger) -> float:
         return trigger.norm / self._usual[trigger.family]

@@ -209,9 +209,9 @@ def _not_checked(
     ]
     if removal.outcome == "unchanged":
         notes.append(
-            "Triggers that neither show as a change of any image nor draw mistakes "
-            "while the model unlearns. No evidence is not proof that there is no "
-            "backdoor; `--when always` prunes in any case."
+            "Triggers that neither show as a change of any image, nor as a margin, nor "
+            "draw mistakes while the model unlearns. No evidence is not proof that "
+            "there is no backdoor; `--when always` prunes in any case."
         )
     if removal.evidence_after is None and removal.outcome == "pruned":
         notes.append(

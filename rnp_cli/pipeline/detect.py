@@ -129,8 +129,9 @@ def _not_checked(
     request: DetectRequest, num_classes: int, evidence: Evidence
 ) -> list[str]:
     notes = [
-        "Triggers that neither show as a change of any image nor draw mistakes while "
-        "the model unlearns. No evidence is not proof that there is no backdoor.",
+        "Triggers that neither show as a change of any image, nor as a margin, nor "
+        "draw mistakes while the model unlearns. No evidence is not proof that there "
+        "is no backdoor.",
         "The attack success rate: no triggered image is known. What is called success "
         "here is that of the recovered trigger, an estimate.",
     ]

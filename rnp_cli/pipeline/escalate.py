@@ -99,6 +99,7 @@ class Escalation:
             self.looking.closing,
             seed=self.seed,
             source=self.evidence.verdict.source,
+            is_told=self._is_told_by_triggers,
         )
         defended = None
         if isinstance(self.evidence.unlearned, Unlearned) and self.evidence.layers:
@@ -195,8 +196,11 @@ class Escalation:
     def _needs_mistakes(self) -> bool:
         """Return whether the backdoor cannot count as gone unless mistakes say so."""
         before = self.evidence.verdict
-        told = before.p_label is not None
-        return told and not convicted_by_triggers(before, self.looking.verdict)
+        return before.p_label is not None and not self._is_told_by_triggers
+
+    @property
+    def _is_told_by_triggers(self) -> bool:
+        return convicted_by_triggers(self.evidence.verdict, self.looking.verdict)
 
     def judge_written(self, removal: Removal, written: nn.Module) -> Removal:
         """Try the first triggers on the network as it was rounded and written, too."""

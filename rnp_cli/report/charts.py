@@ -17,6 +17,7 @@ from rnp_cli.report.plain import plain
 _WIDTH, _HEIGHT = 480.0, 250.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 466.0, 22.0, 192.0
 _ROW = 66.0  # a layer's height in the map of channels
+_MOST_MARKED = 0.85  # of the height, for a bar with its mark and size above it
 _MOST_DOTS = 60  # a line of more points is drawn without dots
 _LONGEST_NAME = 22
 _HALO = {"paint-order": "stroke"}  # an attribute: validators of CSS do not know it
@@ -99,6 +100,8 @@ def bars(caption: Caption, sizes: Sequence[Bar], write: Callable[[float], str]) 
     known = [b.size for b in sizes if b.size is not None and math.isfinite(b.size)]
     step = _step(max(known, default=0.0) or 1.0)
     top = step * math.ceil(max(known, default=0.0) / step) or step
+    marked = [b.size for b in sizes if b.is_suspected and b.size in known]
+    top += step if max(marked, default=0.0) > _MOST_MARKED * top else 0
     for n in range(round(top / step) + 1):
         _grid(svg, _height(n * step / top), write(n * step))
     slot = (_RIGHT - _LEFT) / max(len(sizes), 1)

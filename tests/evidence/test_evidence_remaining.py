@@ -70,13 +70,22 @@ def remaining(
     *,
     target: int | None = TARGET,
     source: int | None = None,
+    is_told: bool = True,
     seed: int = 0,
     **knobs: Any,
 ) -> Remaining:
     once = {"attempts": 1, "nearby": 0, "last_nearby": 0}
     config = ClosingConfig(**{**once, **knobs})
     return Remaining(
-        triggers, target, Corners(), samples, QUICK, config, seed=seed, source=source
+        triggers,
+        target,
+        Corners(),
+        samples,
+        QUICK,
+        config,
+        seed=seed,
+        source=source,
+        is_told=is_told,
     )
 
 
@@ -97,6 +106,8 @@ def test_families_are_pursued_of_which_the_class_was_easier_to_reach(
 
     assert pursued.first == (triggers[11], triggers[3])  # what stands out most first
     assert pursued.newest == ()
+    blind = remaining(triggers, samples, easier=0.5, is_told=False)
+    assert blind.first == (triggers[11], triggers[3], triggers[7])
 
 
 def test_usual_is_the_median_of_the_other_classes(samples: SplitSamples) -> None:

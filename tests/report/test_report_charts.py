@@ -4,6 +4,8 @@ import math
 import re
 from xml.etree.ElementTree import Element, fromstring
 
+import pytest
+
 from rnp_cli.report.charts import (
     Bar,
     Caption,
@@ -85,6 +87,16 @@ def test_bars_are_as_high_as_sizes_and_the_suspected_one_is_marked() -> None:
     assert math.isclose(heights[0], 10 * heights[2], abs_tol=0.6)
     assert len(of_kind(svg, "suspect")) == len(of_kind(svg, "mark")) == 1
     assert "4.0" in texts(svg)
+
+
+@pytest.mark.parametrize("size", [4.01, 5.5, 5.99, 9.99])
+def test_the_size_over_the_suspected_bar_is_inside_the_picture(size: float) -> None:
+    sizes = [Bar("0", 4.0, False), Bar("1", size, True)]
+
+    svg = fromstring(bars(CAPTION, sizes, "{:.2f}".format))
+
+    (written,) = (e for e in svg.iter() if e.text == f"{size:.2f}" and at(e, "y") < 180)
+    assert at(written, "y") > 10
 
 
 def test_a_class_without_a_trigger_has_no_bar() -> None:
