@@ -11,11 +11,10 @@ class draws. These two do not ask what a trigger looks like, but several targets
 one another. A class is held against all three, so that each alone can convict it.
 
 Each p-value is of the class that stands out most by chance (``evidence/chance.py``).
-That the witnesses err independently of each other is an assumption: over the classes of
-clean networks, margins went with sizes of triggers and with mistakes by correlations of
-.1 to .15 in the mean. Where a model is looked at longer (``evidence/look.py``), or for
-pairs of classes (``evidence/pairs.py``), it has more than one chance to be called
-backdoored; the p-value does not count that.
+That the witnesses err independently of each other is an assumption. Where a model is
+looked at longer (``evidence/look.py``), or for pairs of classes
+(``evidence/pairs.py``), it has more than one chance to be called backdoored; the
+p-value does not count that.
 """
 
 from __future__ import annotations

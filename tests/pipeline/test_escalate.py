@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from tiny_nets import CORNERS, corner_net, corners, trained
@@ -16,6 +18,7 @@ from rnp_cli.evidence.label import LabelEvidence
 from rnp_cli.evidence.look import Evidence
 from rnp_cli.evidence.recovered import RecoveredTrigger
 from rnp_cli.evidence.remaining import ClosingConfig, Remaining
+from rnp_cli.evidence.triggers.addition import Addition
 from rnp_cli.evidence.triggers.overlay import Overlay
 from rnp_cli.evidence.verdict import Level, Verdict
 from rnp_cli.pipeline.escalate import Escalation, Removal
@@ -146,3 +149,26 @@ def test_a_trigger_that_works_on_the_written_network_is_told(
 
     said = ("not-safe", ("success",)) if works else ("repaired", ())
     assert (judged.outcome, judged.left) == said
+
+
+@pytest.mark.parametrize(
+    ("p_inversion", "families"),
+    [(SEEN, ["overlay"]), (UNSEEN, ["overlay", "addition"])],
+)
+def test_all_families_are_pursued_where_triggers_had_not_convicted(
+    skilled: nn.Module, samples: SplitSamples, p_inversion: float, families: list[str]
+) -> None:
+    large = Addition(torch.full((1, 8, 8), 0.5))
+    patch = first_trigger().change
+    triggers = [
+        RecoveredTrigger(target, change, norm, 1.0, True)
+        for change, others, own in ((patch, 30.0, 3.0), (large, 0.5, 0.5))
+        for target, norm in ((0, others), (1, others), (TARGET, own))
+    ]
+    before = replace(evidence(p_inversion=p_inversion), triggers=tuple(triggers))
+    work = escalation(skilled, samples, before)
+    quick = EvidenceConfig(inversion=InversionConfig(steps=1))
+
+    removal = replace(work, looking=quick).remove("anp")
+
+    assert [trigger.family for trigger in removal.first] == families
