@@ -2,8 +2,8 @@
 
 Between the rounds of a repair the triggers of the suspected class are recovered anew,
 of each family of which it was easier to reach than the other classes are; of all, where
-not triggers but other witnesses named that class: nobody knows then what the attacker's
-looks like. A repair aims
+none was. Where not triggers but other witnesses named that class, easier means far
+easier: nobody knows then what the attacker's looks like. A repair aims
 at triggers that are clearly larger than those of the other classes; where its rounds
 end before that, they must at least be as large. Half of the attempts take the samples
 that are held out: those that a repair was fitted to it knows by heart, and with few of
@@ -43,12 +43,15 @@ class ClosingConfig(BaseModel):
     """Which families of triggers (patterns, additions, warps) the repair pursues: those
     whose trigger for the suspected class is at most so large beside the median of the
     other classes' triggers."""
+    easier_blind: float = Field(0.5, gt=0)
+    """The same where not triggers but other witnesses had named the class. Where no
+    family is that small, all are pursued."""
     harder: float = Field(2.0, gt=0)
     """When a family is done with: when that trigger has grown to so many times that
     median, or half way from it to the largest there is."""
     harder_blind: float = Field(3.0, gt=0)
     """The same where not triggers but other witnesses had named the class: the
-    attacker's is no smaller than usual then."""
+    attacker's may be no smaller than usual then."""
     attempts: int = Field(2, ge=1)
     """Attempts at a trigger of each family in each round: one alone may miss a small
     one."""
@@ -92,7 +95,7 @@ class Remaining:
 
         target: the suspected class, or None where every class moves to another.
         source: the class that the triggers lead from, if it is one alone. is_told: by
-        them; or else other witnesses named the target, and all families are pursued.
+        them; or else other witnesses named the target.
         """
         self._target = target
         self._source = source
@@ -107,8 +110,9 @@ class Remaining:
         self._usual = _usual_sizes(triggers, target)
         first = [t for t in triggers if t.target == target and t.found]
         first.sort(key=self._beside_usual)
-        easy = [t for t in first if self._beside_usual(t) <= config.easier]
-        self.first = tuple(easy if easy and is_told else first)
+        easier = config.easier if is_told else config.easier_blind
+        easy = [t for t in first if self._beside_usual(t) <= easier]
+        self.first = tuple(easy or first)
         self._harder = config.harder if is_told else config.harder_blind
         self.newest: tuple[RecoveredTrigger, ...] = ()
         self._places = [t for t in self.first if t.travels]

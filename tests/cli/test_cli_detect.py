@@ -44,7 +44,7 @@ def test_json_is_all_that_goes_to_stdout_and_the_policy_can_be_off(
     assert found.label.target == 7
     assert {trigger.target for trigger in found.triggers} == {None, *range(10)}
     assert set(found.run.stages) - {"mistakes"} == {
-        *("read", "samples", "unlearn", "invert")
+        *("read", "samples", "unlearn", "margin", "invert")
     }
     assert set(found.settings) == {
         *(
@@ -52,6 +52,7 @@ def test_json_is_all_that_goes_to_stdout_and_the_policy_can_be_off(
             "unlearnings",
             "most_classes",
             "most_paired",
+            "margin",
             "inversion",
             "verdict",
         )

@@ -106,8 +106,42 @@ def test_families_are_pursued_of_which_the_class_was_easier_to_reach(
 
     assert pursued.first == (triggers[11], triggers[3])  # what stands out most first
     assert pursued.newest == ()
-    blind = remaining(triggers, samples, easier=0.5, is_told=False)
-    assert blind.first == (triggers[11], triggers[3], triggers[7])
+
+
+def test_without_a_word_of_triggers_only_a_far_smaller_one_tells_the_family(
+    samples: SplitSamples,
+) -> None:
+    triggers = [
+        *others(60, 60, 60),
+        trigger(TARGET, 30),
+        *others(1, 1, 1, family="warp"),
+        trigger(TARGET, 0.1, "warp"),
+    ]
+
+    def families(easier_blind: float, *, is_told: bool = False) -> list[Family]:
+        pursued = remaining(
+            triggers, samples, easier_blind=easier_blind, is_told=is_told
+        )
+        return [t.family for t in pursued.first]
+
+    assert families(0.2) == ["warp"]
+    assert families(0.05) == ["warp", "overlay"]
+    assert families(0.05, is_told=True) == ["warp", "overlay"]
+    assert families(0.6) == ["warp", "overlay"]
+
+
+def test_without_a_word_of_triggers_they_have_to_grow_farther(
+    samples: SplitSamples,
+) -> None:
+    triggers = [*others(12, 12, 12), trigger(TARGET, 10)]
+
+    def is_left(*, is_told: bool, **factors: float) -> bool:
+        closing = remaining(triggers, samples, is_told=is_told, **factors)
+        return bool(closing.recover(Corners(target=TARGET), number=1))
+
+    assert not is_left(is_told=True, harder=1e-6, harder_blind=1e6)
+    assert is_left(is_told=False, harder=1e-6, harder_blind=1e6)
+    assert not is_left(is_told=False, harder=1e6, harder_blind=1e-6)
 
 
 def test_usual_is_the_median_of_the_other_classes(samples: SplitSamples) -> None:

@@ -162,7 +162,7 @@ def test_all_families_are_pursued_where_triggers_had_not_convicted(
     patch = first_trigger().change
     triggers = [
         RecoveredTrigger(target, change, norm, 1.0, True)
-        for change, others, own in ((patch, 30.0, 3.0), (large, 0.5, 0.5))
+        for change, others, own in ((patch, 30.0, 20.0), (large, 0.5, 0.5))
         for target, norm in ((0, others), (1, others), (TARGET, own))
     ]
     before = replace(evidence(p_inversion=p_inversion), triggers=tuple(triggers))

@@ -33,7 +33,7 @@ from rnp_cli.report.find import read_report, report_of_model
 from rnp_cli.report.sanitization import OutputInfo, Report
 from rnp_cli.verifying import verify
 
-LOOK = ("unlearn", "invert")
+LOOK = ("unlearn", "margin", "invert")
 STUCK_STAGES = ("read", "samples", *LOOK, "mistakes", "recover", "prune")
 
 
