@@ -3,11 +3,11 @@
 Between the rounds of a repair the triggers of the suspected class are recovered anew,
 of each family of which it was easier to reach than the other classes are; of all, where
 none was. Where not triggers but other witnesses named that class, easier means far
-easier: nobody knows then what the attacker's looks like. A repair aims
-at triggers that are clearly larger than those of the other classes; where its rounds
-end before that, they must at least be as large. Half of the attempts take the samples
-that are held out: those that a repair was fitted to it knows by heart, and with few of
-them nothing turns them any more while others still go to the class.
+easier: nobody knows then what the attacker's looks like. A repair aims at triggers that
+are clearly larger than those of the other classes; where its rounds end before that,
+they must at least be as large. All attempts are made on the samples that are held out,
+too: those that a repair was fitted to it knows by heart, and with few of them nothing
+turns them any more while others still go there.
 
 What a repair leaves of a patch lies around the patch, works on some images only, and is
 seldom found from a mask over the whole image. So searches are kept near the patches
@@ -144,23 +144,20 @@ class Remaining:
             self._search_last(model)
 
     def _search(self, model: nn.Module) -> Sequence[RecoveredTrigger]:
-        """Look anywhere, and near what was found before, on either part in turns."""
+        """Look anywhere, and near what was found before, on each part."""
         anywhere = [
             Goal(self._target, trigger.family, source=self._source)
-            for _ in range(self._config.attempts)
             for trigger in self.first
+            for _ in range(self._config.attempts)
         ]
-        near = self._near(self._config.nearby)
-        half = len(self.first) * ((self._config.attempts + 1) // 2)
-        found: list[RecoveredTrigger] = []
-        for samples, goals in (
-            (self._samples, anywhere[:half] + near[1::2]),
-            (self._unseen, anywhere[half:] + near[::2]),
-        ):
-            found += invert_triggers(
+        goals = anywhere + self._near(self._config.nearby)
+        return [
+            trigger
+            for samples in (self._samples, self._unseen)
+            for trigger in invert_triggers(
                 model, samples, self._inversion, goals, seed=self._latest
             )
-        return found
+        ]
 
     def _search_last(self, model: nn.Module) -> Sequence[RecoveredTrigger]:
         """Look once more near what was found before, for what works partly."""
