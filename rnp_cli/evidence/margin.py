@@ -6,10 +6,11 @@ ever are (MM-BD, Wang, Xiang, Miller and Kesidis, S&P 2024). The search for it a
 clean sample, so it says as much of a network with fifty of them as with five hundred.
 
 Departures: a margin is measured in standard deviations of its class's logit over the
-clean samples, since classes differ in how far their logits reach at all (of clean
-networks that leaves half of the spread, and brings out classes that a backdoor has
-starved of features of their own). And the logarithms are compared as those of triggers
-are, where the paper fits a gamma distribution to the margins themselves.
+clean samples, since classes differ in how far their logits reach at all, and so that
+classes stand out that a backdoor has starved of features of their own. And the
+logarithms are compared as those of triggers are, where the paper fits a gamma
+distribution to the margins themselves (``benchmarks/margins.py`` holds both against
+known models).
 
 A backdoor that leads to every class, or from one class only, need not show here.
 """
