@@ -13,8 +13,7 @@ What a repair leaves of a patch lies around the patch, works on some images only
 seldom found from a mask over the whole image. So searches are kept near the patches
 that were found before, too; and before nothing counts as left, many are, for what turns
 half of the images. That is held against what turns as many to the other classes, on the
-model as it came and wherever in the image, one search each. These last searches take
-samples that are held out alone.
+model as it came and wherever in the image, one search each.
 """
 
 from __future__ import annotations
@@ -101,7 +100,7 @@ class Remaining:
         self._source = source
         self._original = model
         self._samples = samples
-        self._unseen = replace(samples, fit=samples.holdout)
+        self._parts = (samples, replace(samples, fit=samples.holdout))  # to search
         self._inversion = inversion
         self._config = config
         self._seed = seed
@@ -117,8 +116,8 @@ class Remaining:
         self.newest: tuple[RecoveredTrigger, ...] = ()
         self._places = [t for t in self.first if t.travels]
         self._latest = seed
-        self._partial: tuple[RecoveredTrigger, ...] | None = None
-        self._usual_partial: float | None = None
+        self._partial: tuple[tuple[RecoveredTrigger, float], ...] | None = None
+        self._usual_partial: tuple[float, ...] | None = None
 
     def recover(self, model: nn.Module, *, number: int) -> list[RecoveredTrigger]:
         """Return the triggers of ``model`` that are not yet larger than usual.
@@ -133,8 +132,8 @@ class Remaining:
         found = [t for t in self.newest if t.found]
         left = [t for t in found if not self._is_harder(t, self._usual[t.family])]
         if not left:
-            found = [*self._search_last(model)]
-            left = [t for t in found if not self._is_harder(t, self._usual_part())]
+            partial = self._search_last(model)
+            left = [t for t, usual in partial if not self._is_harder(t, usual)]
         self._places += [t for t in left if t.travels]
         return left or [t for t in self.first if self._works(model, t)]
 
@@ -153,17 +152,27 @@ class Remaining:
         goals = anywhere + self._near(self._config.nearby)
         return [
             trigger
-            for samples in (self._samples, self._unseen)
+            for samples in self._parts
             for trigger in invert_triggers(
                 model, samples, self._inversion, goals, seed=self._latest
             )
         ]
 
-    def _search_last(self, model: nn.Module) -> Sequence[RecoveredTrigger]:
-        """Look once more near what was found before, for what works partly."""
+    def _search_last(
+        self, model: nn.Module
+    ) -> Sequence[tuple[RecoveredTrigger, float]]:
+        """Look once more near what was found before, for what works partly.
+
+        Returns what was found, each with the usual size.
+        """
         near = self._near(self._config.last_nearby)
-        found = self._invert_partly(model, near, self._latest)
-        self._partial = tuple(t for t in found if t.found)
+        of_parts = self._invert_partly(model, near, self._latest)
+        self._partial = tuple(
+            (trigger, usual)
+            for found, usual in zip(of_parts, self._usual_parts(), strict=True)
+            for trigger in found
+            if trigger.found
+        )
         return self._partial
 
     def _near(self, attempts: int) -> list[Goal]:
@@ -174,21 +183,28 @@ class Remaining:
             for t in islice(cycle(places), attempts)
         ]
 
-    def _usual_part(self) -> float:
+    def _usual_parts(self) -> tuple[float, ...]:
         """Return how large patches are that turn as few images to other classes."""
+        if not self._places or not self._config.last_nearby:
+            return (0.0,) * len(self._parts)  # nothing is held against them
         if self._usual_partial is None:
             others = goals_of(self._others, source=self._source)
-            found = self._invert_partly(self._original, others, self._seed)
-            self._usual_partial = _usual_sizes(found, self._target)["overlay"]
+            of_parts = self._invert_partly(self._original, others, self._seed)
+            self._usual_partial = tuple(
+                _usual_sizes(found, self._target)["overlay"] for found in of_parts
+            )
         return self._usual_partial
 
     def _invert_partly(
         self, model: nn.Module, goals: Sequence[Goal], seed: int
-    ) -> Sequence[RecoveredTrigger]:
-        """Look for what turns a part of the samples that no repair was fitted to."""
+    ) -> list[Sequence[RecoveredTrigger]]:
+        """Look in each part for what turns a share of its samples."""
         partly = {"success": self._config.partly}
         inversion = self._inversion.model_copy(update=partly)
-        return invert_triggers(model, self._unseen, inversion, goals, seed=seed)
+        return [
+            invert_triggers(model, samples, inversion, goals, seed=seed)
+            for samples in self._parts
+        ]
 
     def _works(self, model: nn.Module, trigger: RecoveredTrigger) -> bool:
         success = estimated_success(model, trigger, self._samples.holdout)
@@ -209,7 +225,7 @@ class Remaining:
         """
         beside = [self._beside_usual(t) for t in self.newest if t.found]
         if self._partial and self._target is not None:
-            beside += [t.norm / self._usual_part() for t in self._partial]
+            beside += [trigger.norm / usual for trigger, usual in self._partial]
         return all(size >= self._config.usual for size in beside)
 
     def _is_harder(self, trigger: RecoveredTrigger, usual: float) -> bool:

@@ -408,7 +408,7 @@ def test_nothing_counts_as_left_before_what_works_partly_was_sought(
 
     closing = remaining(triggers, samples, last_nearby=2, **knobs)
     left = closing.recover(weakened, number=1)
-    assert len(left) == 2
+    assert len(left) == 4
     assert {t.target for t in left} == {TARGET}
     assert not {t.norm for t in left} & {t.norm for t in closing.newest}
     assert not closing.is_usual()
@@ -473,9 +473,7 @@ def test_what_a_repair_was_not_fitted_to_is_searched_too(
     assert held_too == [True, True, False, False]
 
 
-def test_the_last_search_takes_what_a_repair_was_not_fitted_to_alone(
-    samples: SplitSamples,
-) -> None:
+def test_the_last_search_takes_both_parts(samples: SplitSamples) -> None:
     weakened = Weakened(float(samples.fit.images.mean((1, 2, 3)).quantile(0.7)))
     knobs = {"harder": 0.9, "success_left": 1.0, "last_nearby": 2}
     triggers = first_patch(samples)
@@ -485,10 +483,11 @@ def test_the_last_search_takes_what_a_repair_was_not_fitted_to_alone(
         return [trigger.norm for trigger in left]
 
     other = corners(64, seed=9)
+    of_both = sizes(samples)
 
-    assert sizes(samples)
-    assert sizes(replace(samples, fit=other)) == sizes(samples)
-    assert sizes(replace(samples, holdout=other)) != sizes(samples)
+    assert len(of_both) == 4
+    assert sizes(replace(samples, fit=other))[-2:] == of_both[-2:]
+    assert sizes(replace(samples, holdout=other))[:2] == of_both[:2]
 
 
 def test_what_leads_from_one_class_is_sought_on_its_images(
