@@ -5,9 +5,9 @@ of each family of which it was easier to reach than the other classes are; of al
 none was. Where not triggers but other witnesses named that class, easier means far
 easier: nobody knows then what the attacker's looks like. A repair aims at triggers that
 are clearly larger than those of the other classes; where its rounds end before that,
-they must at least be as large. All attempts are made on the samples that are held out,
-too: those that a repair was fitted to it knows by heart, and with few of them nothing
-turns them any more while others still go there.
+they must at least be as large. Few samples a repair knows by heart once it was fitted to
+them, and nothing turns them any more while others still go there; so where they are
+few, all attempts are made on those that are held out, too.
 
 What a repair leaves of a patch lies around the patch, works on some images only, and is
 seldom found from a mask over the whole image. So searches are kept near the patches
@@ -59,6 +59,9 @@ class ClosingConfig(BaseModel):
     last_nearby: int = Field(6, ge=0)
     """The same, before nothing counts as left. They need to turn fewer images: what is
     left of a patch may work on some images only."""
+    few: int = Field(200, ge=0)
+    """Where a repair is fitted to fewer samples, those that are held out are searched,
+    too. Where it is fitted to more, that was seen to lead a repair astray."""
     partly: float = Field(0.5, gt=0, le=1)
     """Share of images that these last attempts have to turn."""
     usual: float = Field(1.0, gt=0)
@@ -100,7 +103,9 @@ class Remaining:
         self._source = source
         self._original = model
         self._samples = samples
-        self._parts = (samples, replace(samples, fit=samples.holdout))  # to search
+        self._parts = [samples]  # to search
+        if len(samples.fit) < config.few:
+            self._parts.append(replace(samples, fit=samples.holdout))
         self._inversion = inversion
         self._config = config
         self._seed = seed

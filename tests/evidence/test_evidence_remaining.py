@@ -473,6 +473,18 @@ def test_what_a_repair_was_not_fitted_to_is_searched_too(
     assert held_too == [True, True, False, False]
 
 
+def test_many_samples_are_searched_alone(samples: SplitSamples) -> None:
+    triggers = first_patch(samples)
+
+    def count(few: int) -> int:
+        closing = remaining(triggers, samples, few=few)
+        closing.recover(Corners(target=TARGET), number=1)
+        return len(closing.newest)
+
+    assert count(len(samples.fit) + 1) == 2
+    assert count(len(samples.fit)) == 1
+
+
 def test_the_last_search_takes_both_parts(samples: SplitSamples) -> None:
     weakened = Weakened(float(samples.fit.images.mean((1, 2, 3)).quantile(0.7)))
     knobs = {"harder": 0.9, "success_left": 1.0, "last_nearby": 2}
