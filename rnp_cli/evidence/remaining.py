@@ -5,8 +5,8 @@ of each family of which it was easier to reach than the other classes are; of al
 none was. Where not triggers but other witnesses named that class, easier means far
 easier: nobody knows then what the attacker's looks like. A repair aims at triggers that
 are clearly larger than those of the other classes; where its rounds end before that,
-they must at least be as large. Few samples a repair knows by heart once it was fitted to
-them, and nothing turns them any more while others still go there; so where they are
+they must at least be as large. Few samples a repair knows by heart once it was fitted
+to them, and nothing turns them any more while others still go there; so where they are
 few, all attempts are made on those that are held out, too.
 
 What a repair leaves of a patch lies around the patch, works on some images only, and is
