@@ -216,7 +216,10 @@ def _settings(request: TriggerRequest) -> dict[str, Any]:
         "unlearnings": True,
         "most_paired": True,
         "margin": True,
-        "verdict": {"weak", "strong", "usual_concentration"},
+        "verdict": {
+            *("weak", "strong", "usual_concentration"),
+            *("usual_margin_spread", "usual_margin_classes"),
+        },
     }
     settings = request.evidence.model_dump(exclude=unread)
     if request.on == "unlearned":
