@@ -44,7 +44,7 @@ class Asking:
     listen: Listener
 
     def unlearn(self) -> tuple[Unlearned | DefenseFailed, tuple[ChannelLayer, ...]]:
-        """Unlearn; a failure is told, as the other witness may still speak."""
+        """Unlearn; a failure is told, as other witnesses may still speak."""
         layers = find_channel_layers(self.model, self.samples.fit.images[:2])
         try:
             with seeded(self.seed, self.samples.fit.images.device):

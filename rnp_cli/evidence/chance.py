@@ -24,6 +24,7 @@ from rnp_cli.evidence.recovered import RecoveredTrigger
 FEW = 5  # triggers; with two, none has others that differ among themselves
 _DRAWS = 200_000
 _LEAST_FOUND = 2  # a trigger is small beside others, or not at all
+_NARROWEST = 0.5  # of the median margin; what is narrower must not hide what is wide
 
 
 class UsualConfig(BaseModel):
@@ -131,9 +132,11 @@ def weigh_margins(margins: Margins, config: UsualConfig, *, seed: int) -> Sizes:
     A class that no input reaches is left out.
     """
     both = zip(margins.targets, margins.values, strict=True)
-    found = [(target, value) for target, value in both if value > 0]
-    logs = -torch.tensor([value for _, value in found]).double().log()
-    targets = [target for target, _ in found]
+    found = {target: value for target, value in both if value > 0}
+    targets = [*found]
+    values = torch.tensor([*found.values()]).double()
+    least = _NARROWEST * values.median() if targets else 0.0
+    logs = -values.clamp_min(least).log()
     usual = _Usual(config.usual_margin_spread, config.usual_margin_classes)
     return _compared(targets, logs, usual, are_few=len(targets) < FEW, seed=seed)
 

@@ -15,8 +15,8 @@ class EvidenceConfig(BaseModel):
 
     unlearnings: how often the model unlearns to hear where its mistakes go, unless
     there is strong evidence at once; the first goes all the way, the others half.
-    most_classes: triggers are recovered for at most so many classes, those first that
-    draw the most mistakes while the model unlearns.
+    most_classes: triggers are recovered, and margins searched, for at most so many
+    classes, those first that draw the most mistakes while the model unlearns.
     most_paired: of at most so many classes triggers are recovered for each pair, where
     nothing else shows a backdoor and mistakes tell nothing; the cost grows with its
     square.

@@ -1,4 +1,4 @@
-"""Look for a backdoor in a model: unlearn it, recover triggers, and judge."""
+"""Look for a backdoor in a model: hear what witnesses say of it, and judge."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from rnp_cli.evidence.verdict import Verdict
 class Evidence:
     """What the witnesses say. unlearned: or why it could not be.
 
-    margins: None where there are too few classes to compare. pairs: triggers from each
-    class to each other, where they were sought and can be compared.
+    margins: None where they were not asked about, or classes are too few. pairs:
+    triggers from each class to each other, where they were sought and can be compared.
     """
 
     layers: tuple[ChannelLayer, ...]
@@ -71,7 +71,8 @@ def look(
     model: images (batch, channel, height, width) in [0, 1] to logits (batch, class).
     hear_all: or else no triggers are recovered where the other witnesses are strong
     evidence alone, which triggers cannot make any weaker.
-    Raises DefenseFailed when the model could not be unlearned, and no trigger found.
+    Raises DefenseFailed when the model could not be unlearned, and nothing else speaks:
+    no trigger is found, and margins are no evidence.
     """
     ask = Asking(model, samples, unlearning, config, augmentation, seed, listen)
     unlearned, layers = ask.unlearn()
@@ -86,7 +87,8 @@ def look(
     if not triggers and (hear_all or verdict.level != "strong"):
         triggers = ask.triggers(label)
         verdict = ask.verdict(triggers, label, margins)
-    if isinstance(unlearned, DefenseFailed) and not any(t.found for t in triggers):
+    is_silent = verdict.level == "none" and not any(t.found for t in triggers)
+    if isinstance(unlearned, DefenseFailed) and is_silent:
         raise unlearned
     if verdict.level == "weak" and convicted_by_triggers(verdict, config.verdict):
         again = zip(triggers, ask.triggers(label, attempt=1), strict=True)
@@ -127,7 +129,9 @@ def look_again(
         pairs = replace(pairs, triggers=_replaced(pairs.triggers, newest))
     current = [t for t in triggers if t.target is not None or t in newest]
     margins, suspect = before.margins, before.verdict.target
-    if margins is not None and suspect in margins.targets:
+    if margins is not None and suspect is None:
+        margins = ask.margins_of(margins.targets)  # none of them stands for the others
+    elif margins is not None and suspect in margins.targets:
         margins = margins.with_newest(ask.margins_of([suspect]))
     verdict = ask.verdict(current, label, margins)
     is_longer = ask.is_heard_longer(unlearned, layers) and times == 1

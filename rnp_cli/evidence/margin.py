@@ -3,7 +3,7 @@
 A backdoor overfits to a few features, whatever its trigger looks like: some input,
 which need not look like an image, brings its class farther ahead than other classes
 ever are (MM-BD, Wang, Xiang, Miller and Kesidis, S&P 2024). The search for it asks no
-clean sample, so it says as much of a network with fifty of them as with five hundred.
+clean sample; they only give the unit, so few of them do.
 
 Departures: a margin is measured in standard deviations of its class's logit over the
 clean samples, since classes differ in how far their logits reach at all, and so that
@@ -31,7 +31,7 @@ from rnp_cli.events import Listener, StageDone, StageStarted, StepDone, ignore
 
 STAGE = "margin"
 _LEAST_RATE = 0.04  # of the learning rate, at the end
-_LEAST_SPREAD = 1e-6  # of logits; a class that answers all images alike
+_LEAST_SPREAD = 0.1  # of a logit, beside the median; less has nothing to measure in
 
 
 class MarginConfig(BaseModel):
@@ -41,8 +41,8 @@ class MarginConfig(BaseModel):
 
     steps: int = Field(80, ge=1)
     starts: int = Field(4, ge=0)
-    """Random inputs that the search begins with, for each class; the best counts. None:
-    margins are not asked about."""
+    """Random inputs that the search begins with, for each class; the best counts. With
+    0 margins are not asked about."""
     learning_rate: float = Field(0.05, gt=0)
     """Learning rate of Adam at the start, in shares of a pixel's range; it falls to a
     twenty-fifth."""
@@ -55,8 +55,8 @@ class MarginConfig(BaseModel):
 class Margins:
     """The maximum margin of some classes, in the spread of each one's logit.
 
-    targets: the classes. values: theirs; not above zero where no input was found that
-    reaches the class.
+    targets: the classes. values: theirs, finite; not above zero where no input was
+    found that reaches the class, or its logit hardly varies, as an unused output's.
     """
 
     targets: tuple[int, ...]
@@ -84,7 +84,9 @@ def maximum_margins(
     is. samples: all clean samples, which logits are measured on.
     """
     frozen = copy.deepcopy(model).eval().requires_grad_(False)
-    spreads = logits_of(frozen, samples.images).std(0).clamp_min(_LEAST_SPREAD)
+    spreads = logits_of(frozen, samples.images).std(0)
+    is_measured = spreads > _LEAST_SPREAD * spreads.median()
+    spreads = torch.where(is_measured, spreads, torch.inf)  # nothing, in such a unit
     channels, height, width = samples.images.shape[1:]
     shape = (config.starts, channels, height, width)
     most = max(1, config.pixels_at_once // (config.starts * height * width))
@@ -103,24 +105,27 @@ def maximum_margins(
             rate = config.learning_rate * (1 - (1 - _LEAST_RATE) * done)
             optimizer.param_groups[0]["lr"] = rate
             ahead = _margins(frozen, inputs, goals)
-            best = torch.maximum(best, ahead.detach())
+            counts = ahead.detach()
+            counts = torch.where(counts.isfinite(), counts, -torch.inf)
+            best = torch.maximum(best, counts)
             optimizer.zero_grad()
             (-ahead.sum()).backward()
             optimizer.step()
             with torch.no_grad():
                 inputs.clamp_(0, 1)
             listen(StepDone(stage=STAGE, step=number * config.steps + step + 1))
-        margins += (best.amax(1) / spreads[goals]).tolist()
+        widest = best.amax(1) / spreads[goals]
+        margins += torch.where(widest.isfinite(), widest, 0.0).tolist()
     largest = max(range(len(classes)), key=lambda place: margins[place])
     summary = f"{margins[largest]:.1f} spreads of its logit for class "
-    summary += f"{classes[largest]}, the most"
+    summary += f"{classes[largest]}{', the most' if len(classes) > 1 else ''}"
     listen(StageDone(stage=STAGE, summary=summary))
     return Margins(tuple(classes), tuple(margins))
 
 
 def _margins(model: nn.Module, inputs: Tensor, goals: Tensor) -> Tensor:
     """Return by how much each input (class, start, ...) leads its class: both."""
-    logits: Tensor = model(inputs.flatten(0, 1)).view(*inputs.shape[:2], -1)
+    logits: Tensor = model(inputs.flatten(0, 1)).reshape(*inputs.shape[:2], -1)
     of_goal = goals.view(-1, 1, 1).expand(-1, inputs.shape[1], 1)
     others = logits.scatter(2, of_goal, -torch.inf).amax(2)
     return logits.gather(2, of_goal)[:, :, 0] - others

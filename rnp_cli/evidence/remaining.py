@@ -172,6 +172,9 @@ class Remaining:
         """
         near = self._near(self._config.last_nearby)
         of_parts = self._invert_partly(model, near, self._latest)
+        if not any(trigger.found for found in of_parts for trigger in found):
+            self._partial = ()
+            return self._partial
         self._partial = tuple(
             (trigger, usual)
             for found, usual in zip(of_parts, self._usual_parts(), strict=True)
@@ -190,8 +193,6 @@ class Remaining:
 
     def _usual_parts(self) -> tuple[float, ...]:
         """Return how large patches are that turn as few images to other classes."""
-        if not self._places or not self._config.last_nearby:
-            return (0.0,) * len(self._parts)  # nothing is held against them
         if self._usual_partial is None:
             others = goals_of(self._others, source=self._source)
             of_parts = self._invert_partly(self._original, others, self._seed)

@@ -103,6 +103,8 @@ def judge(
     }
     drawn = None if label is None else weigh_mistakes(label, config, seed=seed)
     wide = None if margins is None else weigh_margins(margins, config, seed=seed)
+    if wide is not None and wide.are_few:  # they cannot tell how much classes differ
+        wide = None
     classes = sorted({t.target for t in triggers if t.target is not None})
     if not triggers and label is not None:
         classes = [*range(len(label.shares))]
@@ -151,7 +153,8 @@ def _all_to_one(
     index, p_family = said[family]
     p_size = min(1.0, p_family * _speaking(weighed))
     p_label = None if drawn is None else drawn.p_value(target)
-    p_margin = None if wide is None else wide.of(target)[1]
+    is_known = wide is not None and target in wide.targets
+    p_margin = wide.of(target)[1] if wide is not None and is_known else None
     p_value = _of_all(p_size, p_label, p_margin, classes)
     return Verdict(
         level=level_of(p_value, config),

@@ -52,7 +52,7 @@ class DetectRequest(ModelRequest):
 def detect(request: DetectRequest, *, listen: Listener = ignore) -> Detection:
     """Say whether there is evidence of a backdoor, and of which.
 
-    Raises an RnpError with its exit code for bad input, and DefenseFailed when neither
+    Raises an RnpError with its exit code for bad input, and DefenseFailed when no
     witness has anything to say. Nothing is written.
     """
     clock = Clock(listen)

@@ -25,7 +25,11 @@ from rnp_cli.defense.score import certain_loss
 from rnp_cli.defense.unlearn import Unlearned
 from rnp_cli.errors import DefenseFailed
 from rnp_cli.events import Listener
-from rnp_cli.evidence.closing import convicted_by_triggers, still_speaks
+from rnp_cli.evidence.closing import (
+    convicted_by_mistakes,
+    convicted_by_triggers,
+    still_speaks,
+)
 from rnp_cli.evidence.config import EvidenceConfig
 from rnp_cli.evidence.look import Evidence, look_again
 from rnp_cli.evidence.recovered import RecoveredTrigger, estimated_success
@@ -196,7 +200,8 @@ class Escalation:
     def _needs_mistakes(self) -> bool:
         """Return whether the backdoor cannot count as gone unless mistakes say so."""
         before = self.evidence.verdict
-        return before.p_label is not None and not self._is_told_by_triggers
+        told = convicted_by_mistakes(before, self.looking.verdict)
+        return told and not self._is_told_by_triggers
 
     @property
     def _is_told_by_triggers(self) -> bool:

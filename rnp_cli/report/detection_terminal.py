@@ -134,7 +134,7 @@ def _classes(detection: Detection) -> Group:
         if any(t.family == family for t in detection.triggers)
     ]
     if not shown:
-        return _mistakes(detection)
+        return _without_triggers(detection)
     table = list_table("Smallest triggers for each class")
     table.add_column("Class", overflow="fold")
     for family in shown:
@@ -161,22 +161,27 @@ def _classes(detection: Detection) -> Group:
     return Group(table, Text(note, style="dim"))
 
 
-def _mistakes(detection: Detection) -> Group:
+def _without_triggers(detection: Detection) -> Group:
     """Show margins, and where mistakes go, where no triggers were recovered."""
-    shares = () if detection.label is None else detection.label.shares
-    table = list_table("Margins and new mistakes")
+    label, margins = detection.label, _margins(detection)
+    shares = dict(enumerate(label.shares)) if label is not None else margins
+    suspect = detection.verdict.target
+    table = list_table("Margins and new mistakes" if label is not None else "Margins")
     table.add_column("Class", overflow="fold")
     table.add_column("Margin", justify="right")
-    table.add_column("Share", justify="right")
-    order = sorted(range(len(shares)), key=lambda target: -shares[target])
+    if label is not None:
+        table.add_column("Share", justify="right")
+    order = sorted(shares, key=lambda target: (target != suspect, -shares[target]))
     for target in order[:_MOST_ROWS]:
-        table.add_row(*_named(target, detection))
+        table.add_row(*_named(target, detection)[: len(table.columns)])
     hidden = len(order) - _MOST_ROWS
-    more = f" {hidden} more classes are in the JSON." if hidden > 0 else ""
-    note = (
-        f"{_MARGIN_NOTE} Share: of the new mistakes made early, while half of the "
-        f"clean skill is left.{more}"
-    )
+    note = _MARGIN_NOTE
+    if label is not None:
+        note += (
+            " Share: of the new mistakes made early, while half of the clean skill is "
+            "left."
+        )
+    note += f" {hidden} more classes are in the JSON." if hidden > 0 else ""
     return Group(table, Text(note, style="dim"))
 
 

@@ -162,7 +162,7 @@ def trigger(
     return RecoveredTrigger(target, NOTHING[family], norm, 1.0, found=True)
 
 
-def test_both_witnesses_are_heard(
+def test_all_witnesses_are_heard(
     backdoored: nn.Module, samples: SplitSamples, evidence: Evidence
 ) -> None:
     assert isinstance(evidence.unlearned, Unlearned)
@@ -274,11 +274,26 @@ def test_where_no_trigger_is_found_unlearning_speaks(
     assert found.verdict.p_inversion == 1
 
 
-def test_where_neither_speaks_the_failure_is_raised(
-    backdoored: nn.Module, samples: SplitSamples
+def test_where_nothing_speaks_the_failure_is_raised(
+    backdoored: nn.Module, clean: nn.Module, samples: SplitSamples
 ) -> None:
-    with pytest.raises(DefenseFailed, match="did not reach its floor"):
-        looked(backdoored, samples)
+    for model, margin in (
+        (backdoored, MarginConfig(starts=0)),
+        (clean, MarginConfig()),
+    ):
+        with pytest.raises(DefenseFailed, match="did not reach its floor"):
+            looked(model, samples, margin=margin)
+
+
+@pytest.mark.parametrize("hear_all", [True, False])
+def test_margins_speak_where_unlearning_fails_and_no_trigger_is_found(
+    backdoored: nn.Module, samples: SplitSamples, hear_all: bool
+) -> None:
+    found = looked(backdoored, samples, hear_all=hear_all)
+
+    assert isinstance(found.unlearned, DefenseFailed)
+    assert (found.verdict.level, found.verdict.target) == ("strong", TARGET)
+    assert found.verdict.p_margin is not None
 
 
 def test_a_model_that_answers_with_nan_cannot_be_judged(
@@ -488,7 +503,10 @@ def test_a_second_look_searches_the_margin_of_the_suspected_class_alone(
     before, now = evidence.margins.values, after.margins.values
     assert now[TARGET] < before[TARGET] / 2
     assert now[:TARGET] == before[:TARGET]
-    assert looked_again(clean, unsure, [], samples).margins == evidence.margins
+    of_all = looked_again(clean, unsure, [], samples).margins
+    assert of_all is not None
+    assert of_all.targets == evidence.margins.targets
+    assert not {*of_all.values} & {*before}  # each is the sanitized model's
 
 
 def test_margins_are_not_asked_about_where_nothing_is_to_start_from(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -85,6 +87,31 @@ def test_a_class_that_answers_all_images_alike_has_a_number() -> None:
 
     assert margins.values == (0.0,) * CLASSES
     assert weigh_margins(margins, UsualConfig(), seed=0).targets == []
+
+
+def test_an_unused_output_is_not_measured() -> None:
+    class Unused(Columns):
+        def forward(self, images: Tensor) -> Tensor:
+            lit = 1 - nn.functional.one_hot(torch.tensor(0), CLASSES)
+            return super().forward(images) * lit
+
+    margins = found(Unused(torch.full((CLASSES,), -1.0)))
+
+    assert margins.values[0] == 0
+    sizes = weigh_margins(found(Unused(torch.ones(CLASSES))), UsualConfig(), seed=0)
+    assert sizes.targets == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_margins_are_finite_whatever_a_network_answers_to_noise(value: float) -> None:
+    class Overflows(Columns):
+        def forward(self, images: Tensor) -> Tensor:
+            noise = images.amax((1, 2, 3)) > 0.6
+            return torch.where(noise[:, None], value, super().forward(images))
+
+    margins = found(Overflows(torch.ones(CLASSES)))
+
+    assert all(math.isfinite(value) for value in margins.values)
 
 
 def test_the_best_of_several_starts_counts() -> None:

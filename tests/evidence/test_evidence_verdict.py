@@ -128,7 +128,28 @@ def test_a_class_whose_margin_is_not_known_is_not_cleared_by_it() -> None:
 
     found = judge(triggers, None, VerdictConfig(), seed=0, margins=without)
 
-    assert (found.level, found.target, found.p_margin) == ("strong", 4, 1.0)
+    assert (found.level, found.target, found.p_margin) == ("strong", 4, None)
+
+
+@pytest.mark.parametrize("reached", [2, 3, 4])
+def test_margins_of_few_classes_that_are_reached_say_nothing(reached: int) -> None:
+    values = (20.0, *(1.0,) * (reached - 1), *(-1.0,) * (10 - reached))
+    few = Margins(tuple(range(10)), values)
+
+    found = judge((), None, VerdictConfig(), seed=0, margins=few)
+
+    assert (found.level, found.p_margin) == ("none", None)
+
+
+def test_a_class_that_is_barely_reached_does_not_hide_a_wide_margin() -> None:
+    hidden = margins(7, 40.0)
+    values = (1e-4, *hidden.values[1:])
+
+    found = judge(
+        (), None, VerdictConfig(), seed=0, margins=Margins(hidden.targets, values)
+    )
+
+    assert (found.level, found.target) == ("strong", 7)
 
 
 def test_both_witnesses_together_say_more_than_one() -> None:

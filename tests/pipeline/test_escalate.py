@@ -47,10 +47,14 @@ def skilled() -> nn.Module:
 
 
 def evidence(
-    *, p_inversion: float, level: Level = "strong", label: LabelEvidence | None = LABEL
+    *,
+    p_inversion: float,
+    p_label: float = 1e-6,
+    level: Level = "strong",
+    label: LabelEvidence | None = LABEL,
 ) -> Evidence:
     verdict = Verdict(
-        level, "all-to-one", TARGET, "overlay", 5.0, p_inversion, 1e-6, 1e-6
+        level, "all-to-one", TARGET, "overlay", 5.0, p_inversion, p_label, 1e-6
     )
     return Evidence((), DefenseFailed("Not here."), label, (), verdict)
 
@@ -107,6 +111,11 @@ SEEN, UNSEEN = 1e-6, 1.0
             evidence(p_inversion=UNSEEN),
             evidence(p_inversion=UNSEEN, level="none", label=None),
             ["unheard"],
+        ),
+        (
+            evidence(p_inversion=UNSEEN, p_label=0.9),  # by its margin
+            evidence(p_inversion=UNSEEN, level="none", label=None),
+            [],
         ),
         (
             evidence(p_inversion=SEEN),

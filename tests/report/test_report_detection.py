@@ -54,9 +54,26 @@ def test_mistakes_are_listed_where_no_trigger_was_sought(
     assert head
     first = listed.splitlines()[4]
     most = max(detection.label.shares)
-    assert f"{most:.0%}" in first
-    assert "none" in first  # no input was found that reaches this class
-    assert "11.6" in listed
+    assert "11.6" in first  # of the suspected class
+    second = listed.splitlines()[5]
+    assert f"{most:.0%}" in second
+    assert "none" in second  # no input was found that reaches this class
+
+
+def test_margins_are_listed_where_nothing_else_was_heard(
+    make_detection: Any, rendered: Rendered
+) -> None:
+    by_margin = verdict(
+        "strong", "all-to-one", target=1, p_inversion=1.0, p_margin=1e-5
+    )
+
+    detection = make_detection(verdict=by_margin, triggers=(), label=None)
+    shown = rendered(render_detection(detection))
+
+    head, _, listed = shown.partition(" Margins\n")
+    assert head
+    assert listed.splitlines()[3].split() == ["class", "1", "(cat)", "11.6"]
+    assert "Share" not in shown
 
 
 def test_a_margin_is_quoted_where_it_convicts(
