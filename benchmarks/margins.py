@@ -7,8 +7,8 @@ Takes the same models and options as ``benchmarks/defense.py``, but no ``--metho
 keeps nothing, and computes on the CPU, one model after another. Of each it searches
 maximum margins as the tool does, and says which class stands out, how little that
 happens by chance, and how much the classes differ: as the tool measures margins, in the
-spread of each class's logit over clean samples, and as they are. The tool's defaults for what is usual come from the clean ones
-of these models.
+spread of each class's logit over clean samples, and as they are. The tool's defaults
+for what is usual come from the clean ones of these models.
 """
 
 from __future__ import annotations
