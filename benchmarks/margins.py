@@ -63,15 +63,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def measured(subject: Subject, count: int, seed: int) -> Row | None:
     """Search the margins of one model; None where too few classes can be reached."""
-    network = subject.network().eval()
+    network = subject.network()
     samples = subject.clean_samples(count, seed)
-    with torch.no_grad():
-        logits = logits_of(network, samples.images)
+    logits = logits_of(network, samples.images)
     found = maximum_margins(
         network, samples, MarginConfig(), range(logits.shape[1]), seed=seed
     )
     sizes = weigh_margins(found, UsualConfig(), seed=seed)
-    if sizes.are_few:
+    if not sizes.targets:
         return None
     raw = [m * float(s) for m, s in zip(found.values, logits.std(0), strict=True)]
     lowest = int(sizes.indices.argmax())

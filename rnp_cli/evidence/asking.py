@@ -25,7 +25,7 @@ from rnp_cli.evidence.label import (
     path_evidence,
 )
 from rnp_cli.evidence.margin import Margins, maximum_margins
-from rnp_cli.evidence.pairs import Pairs, margins_of, pairs_of
+from rnp_cli.evidence.pairs import Pairs, leads_of, pairs_of
 from rnp_cli.evidence.recovered import RecoveredTrigger
 from rnp_cli.evidence.triggers import FAMILIES
 from rnp_cli.evidence.verdict import Verdict, judge
@@ -146,7 +146,7 @@ class Asking:
             seed=self.seed,
             listen=self.listen,
         )
-        pairs = Pairs(found, margins_of(self.model, self.samples.everything()))
+        pairs = Pairs(found, leads_of(self.model, self.samples.everything()))
         return pairs if pairs.are_comparable else None
 
     def verdict(

@@ -129,16 +129,17 @@ def weigh_sizes(
 def weigh_margins(margins: Margins, config: UsualConfig, *, seed: int) -> Sizes:
     """Compare the maximum margins of classes: a wide one stands out as a small trigger.
 
-    A class that no input reaches is left out.
+    A class that no input reaches is left out; of few, none is compared.
     """
     both = zip(margins.targets, margins.values, strict=True)
     found = {target: value for target, value in both if value > 0}
-    targets = [*found]
-    values = torch.tensor([*found.values()]).double()
+    few = len(found) < FEW
+    targets = [] if few else [*found]
+    values = torch.tensor([found[target] for target in targets]).double()
     least = _NARROWEST * values.median() if targets else 0.0
     logs = -values.clamp_min(least).log()
     usual = _Usual(config.usual_margin_spread, config.usual_margin_classes)
-    return _compared(targets, logs, usual, are_few=len(targets) < FEW, seed=seed)
+    return _compared(targets, logs, usual, are_few=few, seed=seed)
 
 
 @dataclass(frozen=True, eq=False)

@@ -40,13 +40,13 @@ _NOTHING = 1e-12  # no division by zero where all classes are equally near
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """A trigger for each pair, and how near the classes are: (source, target) margins.
+    """A trigger for each pair, and how near the classes are: (source, target) leads.
 
     Both are of the model as it came; triggers may be replaced by newer ones.
     """
 
     triggers: tuple[RecoveredTrigger, ...]
-    margins: Tensor
+    leads: Tensor
 
     @property
     def are_comparable(self) -> bool:
@@ -61,7 +61,7 @@ class Pairs:
     @property
     def _fitted(self) -> int:
         """Return how many numbers are fitted: factors and exponent, less one."""
-        return 2 * len(self.margins)
+        return 2 * len(self.leads)
 
     def judge(self, config: VerdictConfig) -> Verdict | None:
         """Say whether one pair's trigger is far smaller than such a pair's should be.
@@ -72,7 +72,7 @@ class Pairs:
         if not self.are_comparable:
             return None
         found = self._found
-        residuals, spread = _fit(found, self.margins)
+        residuals, spread = _fit(found, self.leads)
         spread *= math.sqrt(len(found) / (len(found) - self._fitted))
         lowest = int(residuals.argmin())
         index = float(-residuals[lowest] / spread)
@@ -114,7 +114,7 @@ def pairs_of(samples: SplitSamples) -> tuple[Goal, ...]:
     )
 
 
-def margins_of(model: nn.Module, samples: Samples) -> Tensor:
+def leads_of(model: nn.Module, samples: Samples) -> Tensor:
     """Return by how much logits of a class lead over each other's: (class, class)."""
     logits = logits_of(model, samples.images).double().cpu()
     labels = samples.labels.cpu()
@@ -127,16 +127,16 @@ def margins_of(model: nn.Module, samples: Samples) -> Tensor:
     return means
 
 
-def _fit(triggers: Sequence[RecoveredTrigger], margins: Tensor) -> tuple[Tensor, float]:
+def _fit(triggers: Sequence[RecoveredTrigger], leads: Tensor) -> tuple[Tensor, float]:
     """Return what a robust fit leaves of the logarithms of sizes (pair,), its spread.
 
     Outliers weigh little in it, so that a backdoor stands out and is not fitted.
     """
-    classes = len(margins)
+    classes = len(leads)
     sources = torch.tensor([t.source for t in triggers])
     targets = torch.tensor([t.target for t in triggers])
     sizes = torch.tensor([t.norm for t in triggers]).double().log()
-    nearness = margins[sources, targets].log()
+    nearness = leads[sources, targets].log()
     factors = [nn.functional.one_hot(some, classes) for some in (sources, targets)]
     known = torch.cat(factors, dim=1).double()
     weights = torch.ones_like(sizes)

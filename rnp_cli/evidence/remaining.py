@@ -155,13 +155,8 @@ class Remaining:
             for _ in range(self._config.attempts)
         ]
         goals = anywhere + self._near(self._config.nearby)
-        return [
-            trigger
-            for samples in self._parts
-            for trigger in invert_triggers(
-                model, samples, self._inversion, goals, seed=self._latest
-            )
-        ]
+        of_parts = self._invert(model, goals, self._latest)
+        return [trigger for found in of_parts for trigger in found]
 
     def _search_last(
         self, model: nn.Module
@@ -171,13 +166,10 @@ class Remaining:
         Returns what was found, each with the usual size.
         """
         near = self._near(self._config.last_nearby)
-        of_parts = self._invert_partly(model, near, self._latest)
-        if not any(trigger.found for found in of_parts for trigger in found):
-            self._partial = ()
-            return self._partial
+        of_parts = self._invert(model, near, self._latest, success=self._config.partly)
         self._partial = tuple(
-            (trigger, usual)
-            for found, usual in zip(of_parts, self._usual_parts(), strict=True)
+            (trigger, self._usual_parts()[part])
+            for part, found in enumerate(of_parts)
             for trigger in found
             if trigger.found
         )
@@ -194,19 +186,29 @@ class Remaining:
     def _usual_parts(self) -> tuple[float, ...]:
         """Return how large patches are that turn as few images to other classes."""
         if self._usual_partial is None:
-            others = goals_of(self._others, source=self._source)
-            of_parts = self._invert_partly(self._original, others, self._seed)
+            of_parts = self._invert(
+                self._original,
+                goals_of(self._others, source=self._source),
+                self._seed,
+                success=self._config.partly,
+            )
             self._usual_partial = tuple(
                 _usual_sizes(found, self._target)["overlay"] for found in of_parts
             )
         return self._usual_partial
 
-    def _invert_partly(
-        self, model: nn.Module, goals: Sequence[Goal], seed: int
+    def _invert(
+        self,
+        model: nn.Module,
+        goals: Sequence[Goal],
+        seed: int,
+        *,
+        success: float | None = None,
     ) -> list[Sequence[RecoveredTrigger]]:
-        """Look in each part for what turns a share of its samples."""
-        partly = {"success": self._config.partly}
-        inversion = self._inversion.model_copy(update=partly)
+        """Look in each part of the samples."""
+        inversion = self._inversion
+        if success is not None:
+            inversion = inversion.model_copy(update={"success": success})
         return [
             invert_triggers(model, samples, inversion, goals, seed=seed)
             for samples in self._parts

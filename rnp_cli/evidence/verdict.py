@@ -88,12 +88,11 @@ def judge(
 
     triggers: none where they were not sought; then the others speak alone.
     label: None where unlearning says nothing of this network; margins: where they
-    cannot be compared. A class for which no
-    trigger was found says nothing about how small one can be, and is left out; only
-    where nearly all are such, they count as the largest there is, if they are overlays:
-    a mask over everything would reach any class. With few triggers to
-    compare the spread between them is assumed rather than measured, and their evidence
-    is weak at best.
+    cannot be compared. A class for which no trigger was found says nothing about how
+    small one can be, and is left out; only where nearly all are such, they count as the
+    largest there is, if they are overlays: a mask over everything would reach any
+    class. With few triggers to compare the spread between them is assumed rather than
+    measured, and their evidence is weak at best.
     """
     by_family = {family: _of(triggers, family) for family in FAMILIES}
     weighed = {
@@ -103,8 +102,6 @@ def judge(
     }
     drawn = None if label is None else weigh_mistakes(label, config, seed=seed)
     wide = None if margins is None else weigh_margins(margins, config, seed=seed)
-    if wide is not None and wide.are_few:  # they cannot tell how much classes differ
-        wide = None
     classes = sorted({t.target for t in triggers if t.target is not None})
     if not triggers and label is not None:
         classes = [*range(len(label.shares))]
@@ -153,8 +150,9 @@ def _all_to_one(
     index, p_family = said[family]
     p_size = min(1.0, p_family * _speaking(weighed))
     p_label = None if drawn is None else drawn.p_value(target)
-    is_known = wide is not None and target in wide.targets
-    p_margin = wide.of(target)[1] if wide is not None and is_known else None
+    p_margin = None
+    if wide is not None and target in wide.targets:
+        _, p_margin = wide.of(target)
     p_value = _of_all(p_size, p_label, p_margin, classes)
     return Verdict(
         level=level_of(p_value, config),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rnp_cli.report import charts, families
@@ -93,7 +93,7 @@ def _sizes_of(
 ) -> Figure:
     convicted = report.verdict.level != "none"
     suspect = (report.verdict.source, report.verdict.target)
-    bars, rows, told = [], [], []
+    bars, rows, told = [], [], ""
     for trigger in triggers:
         way = (trigger.source, trigger.target)
         is_suspected = convicted and way == suspect
@@ -107,16 +107,9 @@ def _sizes_of(
         turned = "" if size is None else f"{trigger.success:.0%}"
         rows.append((name, written, turned, "suspected" if is_suspected else ""))
         if is_suspected:
-            told.append(f" Suspected: {name}, {written}.")
+            told = f" Suspected: {name}, {written}."
     title = f"Smallest trigger {ways}: {families.HEADS[family]}"
-    desc = f"Sizes for {len(bars)} classes. {families.NOTES[family]}{''.join(told)}"
-    keys = [("usual", "a class")]
-    keys += [("suspect", "suspected")] if told else []
-    keys += (
-        [("none", "no bar: none found")]
-        if any(bar.size is None for bar in bars)
-        else []
-    )
+    desc = f"Sizes for {len(bars)} classes. {families.NOTES[family]}{told}"
     head = families.HEADS[family]
     return Figure(
         head if key == family else f"{head}, {ways}",
@@ -125,11 +118,21 @@ def _sizes_of(
             bars,
             lambda size: families.size(family, size),
         ),
-        tuple(keys),
+        _keys(bars),
         ("Class", families.HEADS[family], "Turns, estimated", "Verdict"),
         tuple(rows),
         families.NOTES[family],
     )
+
+
+def _keys(bars: Sequence[charts.Bar]) -> tuple[tuple[str, str], ...]:
+    """Explain what is there of bars."""
+    keys = [("usual", "a class")]
+    if any(bar.is_suspected for bar in bars):
+        keys.append(("suspect", "suspected"))
+    if any(bar.size is None for bar in bars):
+        keys.append(("none", "no bar: none found"))
+    return tuple(keys)
 
 
 def _margins(report: Report) -> Figure:
@@ -162,7 +165,7 @@ def _margins(report: Report) -> Figure:
             bars,
             lambda size: f"{size:.3g}",
         ),
-        (("usual", "a class"), *((("suspect", "suspected"),) if told else ())),
+        _keys(bars),
         ("Class", "Margin", "Verdict"),
         tuple(rows),
         note,

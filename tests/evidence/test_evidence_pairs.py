@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rnp_cli.defense.samples import Samples, SplitSamples
-from rnp_cli.evidence.pairs import Pairs, margins_of, pairs_of
+from rnp_cli.evidence.pairs import Pairs, leads_of, pairs_of
 from rnp_cli.evidence.recovered import RecoveredTrigger
 from rnp_cli.evidence.triggers.overlay import Overlay
 from rnp_cli.evidence.verdict import Verdict, VerdictConfig
@@ -21,7 +21,7 @@ NEAR = (2, 6)  # images of the first are nearly of the second
 NORMS = Mapping[tuple[int, int], float]
 
 
-def margins(*, near: float = 10.0, classes: int = CLASSES) -> Tensor:
+def leads(*, near: float = 10.0, classes: int = CLASSES) -> Tensor:
     """All classes are 10 apart, but for two."""
     apart = torch.full((classes, classes), 10.0).double()
     if near < 10:
@@ -58,7 +58,7 @@ def pairs(norms: NORMS, apart: Tensor | None = None, *, found: int = 99) -> Pair
         RecoveredTrigger(target, NOTHING, norm, 1.0, number < found, source)
         for number, ((source, target), norm) in enumerate(norms.items())
     )
-    return Pairs(triggers, margins() if apart is None else apart)
+    return Pairs(triggers, leads() if apart is None else apart)
 
 
 def test_pairs_that_differ_as_their_classes_do_are_no_evidence() -> None:
@@ -74,7 +74,7 @@ def test_pairs_that_differ_as_their_classes_do_are_no_evidence() -> None:
 def test_chance_seldom_convicts(classes: int) -> None:
     convicted = [
         judged(
-            sizes(classes=classes, noise=0.25, seed=seed), margins(classes=classes)
+            sizes(classes=classes, noise=0.25, seed=seed), leads(classes=classes)
         ).level
         != "none"
         for seed in range(60)
@@ -100,14 +100,14 @@ def test_a_backdoor_that_narrows_its_margin_is_not_explained_by_it() -> None:
     norms = sizes()
     norms[NEAR] /= 12
 
-    assert judged(norms, margins(near=5)).kind == "one-to-one"
+    assert judged(norms, leads(near=5)).kind == "one-to-one"
 
 
 def test_near_classes_need_little_without_a_backdoor() -> None:
     norms = sizes(near=2.0)
 
-    assert judged(norms, margins(near=2.0)).level == "none"
-    assert judged(norms, margins(near=2.0)).p_value > 10 * judged(norms).p_value
+    assert judged(norms, leads(near=2.0)).level == "none"
+    assert judged(norms, leads(near=2.0)).p_value > 10 * judged(norms).p_value
 
 
 @pytest.mark.parametrize("found", [0, 20, 31])
@@ -135,11 +135,11 @@ def test_pairs_need_classes_and_images_of_each(
     assert all(goal.source not in (None, goal.target) for goal in goals)
 
 
-def test_margins_are_means_of_what_a_logit_leads_by() -> None:
+def test_leads_are_means_of_what_a_logit_leads_by() -> None:
     logits = torch.tensor([[5.0, 1.0, 7.0], [3.0, 3.0, 0.0], [0.0, 4.0, 1.0]])
     some = Samples(logits[:, None, None, :], torch.tensor([0, 0, 1]))
 
-    found = margins_of(nn.Flatten(), some)
+    found = leads_of(nn.Flatten(), some)
 
     assert found[0, 1].item() == pytest.approx(2.0)
     assert found[0, 2].item() == pytest.approx(1.5)  # one is behind, and counts as 0
