@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+import math
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -11,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from rnp_cli.errors import UsageError
 
+_LAUNCHES = 3  # before a recording: libraries set themselves up, optimizers as well
 _SMALL_FLOPS = 10_000_000  # one image, forward; WRN-16-1 at 32x32 has 54 million
 
 
@@ -114,3 +117,61 @@ def reproducible() -> Iterator[None]:
         yield
     finally:
         backend.deterministic, backend.benchmark = before
+
+
+class Replayed:
+    """Does the same work again and again; a CUDA GPU replays what it did once.
+
+    To launch the operations of a small batch one by one takes several times as long as
+    they do. So the first few times they are launched, then recorded as a CUDA graph,
+    and replayed from then on. The work must do the same each time on tensors that stay
+    in their place. What waits for the GPU, as a network of the user's own may, cannot
+    be recorded, and is launched each time.
+    """
+
+    def __init__(self, work: Callable[[], None], device: torch.device) -> None:
+        """Do nothing yet."""
+        self._work = work
+        self._stream = _side_stream(device) if device.type == "cuda" else None
+        self._launches: float = _LAUNCHES
+        self._graph: torch.cuda.CUDAGraph | None = None
+
+    def __call__(self) -> None:
+        """Do it once."""
+        if self._stream is None:
+            self._work()
+            return
+        others = torch.cuda.current_stream(self._stream.device)
+        self._stream.wait_stream(others)
+        with torch.cuda.stream(self._stream):  # all on one, or nothing can be recorded
+            if self._graph is None and self._launches <= 0:
+                self._record()
+            if self._graph is None:
+                self._launches -= 1
+                self._work()
+            else:
+                self._graph.replay()
+        others.wait_stream(self._stream)
+
+    def _record(self) -> None:
+        graph = torch.cuda.CUDAGraph()
+        torch.cuda.synchronize()
+        torch.cuda.empty_cache()  # of what the launches and earlier graphs have left
+        try:
+            graph.capture_begin()
+            try:
+                self._work()
+            finally:
+                graph.capture_end()
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError:  # a network that waits for the GPU
+            self._launches = math.inf
+        else:
+            self._graph = graph
+
+
+@functools.cache
+def _side_stream(device: torch.device) -> torch.cuda.Stream:
+    """Return one for all recordings: memory is kept for each stream apart."""
+    return torch.cuda.Stream(device)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from rnp_cli.device import (
+    Replayed,
     choose_device,
     describe,
     has_quick_bfloat16,
@@ -59,3 +60,13 @@ def test_cudnn_is_deterministic_inside_and_as_before_outside(
     with pytest.raises(ValueError, match="inside"):
         fail()
     assert (backend.deterministic, backend.benchmark) == before
+
+
+def test_without_a_gpu_work_is_simply_done_each_time() -> None:
+    done: list[str] = []
+    work = Replayed(lambda: done.append("once"), torch.device("cpu"))
+
+    for _ in range(7):
+        work()
+
+    assert len(done) == 7

@@ -69,9 +69,10 @@ class Ascent:
             logits_of(self.model, part.images)
             for part in (samples.holdout, samples.fit)
         )
-        for tensor in (*self.model.state_dict().values(), held, fit):
-            if not bool(torch.isfinite(tensor).all()):
-                return math.nan, ()
+        everything = (*self.model.state_dict().values(), held, fit)
+        sound = torch.stack([tensor.isfinite().all() for tensor in everything])
+        if not bool(sound.all()):  # asked once: a GPU is waited for
+            return math.nan, ()
         right = held.argmax(1) == samples.holdout.labels
         predicted = torch.cat([held, fit]).argmax(1)
         labels = torch.cat([samples.holdout.labels, samples.fit.labels])
@@ -80,10 +81,11 @@ class Ascent:
 
     def take_back(self) -> None:
         """Undo the epoch and go on at half the rate."""
-        rate = self.rate / 2
         self.go_back()
-        self._optimizer.load_state_dict(copy.deepcopy(self._momentum))
-        self._set_rate(rate)
+        self._optimizer.state.clear()
+        for parameter, momentum in self._momentum.items():
+            self._optimizer.state[parameter] = {"momentum_buffer": momentum.clone()}
+        self._set_rate(self.rate / 2)
         self.backoffs += 1
 
     def go_back(self) -> None:
@@ -100,5 +102,10 @@ class Ascent:
         self._optimizer.param_groups[0]["lr"] = rate
 
     def _remember(self) -> None:
-        self._weights = copy.deepcopy(self.model.state_dict())
-        self._momentum = copy.deepcopy(self._optimizer.state_dict())
+        """Copy tensors one by one: copying whole dictionaries deeply takes longer."""
+        weights = self.model.state_dict()
+        self._weights = {name: tensor.clone() for name, tensor in weights.items()}
+        self._momentum = {
+            parameter: state["momentum_buffer"].clone()
+            for parameter, state in self._optimizer.state.items()
+        }

@@ -18,12 +18,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Iterable, Sequence
+from functools import partial
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from rnp_cli.defense.samples import SplitSamples
+from rnp_cli.device import Replayed
 from rnp_cli.events import Listener, StageDone, StageStarted, StepDone, ignore
 from rnp_cli.evidence.recovered import RecoveredTrigger
 from rnp_cli.evidence.search import Goal, Search, move
@@ -78,7 +80,8 @@ def invert_triggers(
     most = max(1, config.pixels_at_once // (height * width * config.images_per_class))
     numbers = range(len(goals))
     plans = [_by_family(numbers[i : i + most], goals) for i in numbers[::most]]
-    total = sum(max(_steps(family, config) for family in plan) for plan in plans)
+    steps = {goal.family: _steps(goal.family, config) for goal in goals}
+    total = sum(max(steps[family] for family in plan) for plan in plans)
     listen(StageStarted(stage=STAGE, total=total))
     found: dict[int, RecoveredTrigger] = {}
     generators = {goal.family: torch.Generator().manual_seed(seed) for goal in goals}
@@ -90,17 +93,22 @@ def invert_triggers(
                 frozen,
                 samples.fit,
                 [goals[number] for number in some],
-                steps=_steps(family, config),
+                steps=steps[family],
                 images_each=config.images_per_class,
                 success=config.success,
                 generator=generators[family],
             )
             for family, some in plan.items()
         }
-        while going := [search for search in searches.values() if not search.is_done]:
-            move(frozen, going)
-            done += 1
-            listen(StepDone(stage=STAGE, step=done))
+        taken = 0
+        for last in sorted({steps[family] for family in plan}):  # of some of them
+            going = [searches[family] for family in plan if steps[family] >= last]
+            step = Replayed(partial(move, frozen, going), samples.fit.images.device)
+            while taken < last:
+                step()
+                taken += 1
+                listen(StepDone(stage=STAGE, step=done + taken))
+        done += taken
         for family, some in plan.items():
             triggers = searches[family].triggers(samples.holdout)
             found |= zip(some, triggers, strict=True)

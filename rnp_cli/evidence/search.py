@@ -22,7 +22,7 @@ from rnp_cli.evidence.triggers import FAMILIES, Change, Family
 _FIRST_GROWTH, _GROWTH, _FALL = 1.6, 1.1, 1.15  # of the weight, in each step
 _JUDGED = 144  # images that a running mean of success rests on, at most
 _FEWEST_JUDGED = 48
-_LOWEST_WEIGHT, _HIGHEST_WEIGHT = 1e-3, 1e3  # of a size, beside the first weight
+_WEIGHTS = 1e-3, 1e3  # the least and the most of a size, beside the first
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,64 +85,66 @@ class Search:
         ]
         by_step = torch.stack(drawn).view(steps, len(goals), images_each)
         self._drawn = by_step.to(device)  # at once: a GPU is waited for
-        self._done = 0
+        self._turn = torch.zeros(1, dtype=torch.long, device=device)  # of the steps
         self.optimizer = torch.optim.Adam(
-            self.candidates.parameters, lr=kind.learning_rate, betas=(0.5, 0.9)
+            self.candidates.parameters,
+            lr=kind.learning_rate,
+            betas=(0.5, 0.9),
+            capturable=device.type == "cuda",
         )
         self._first_weight = kind.first_weight
         self._weight = torch.full((len(goals),), kind.first_weight, device=device)
         self._success = torch.zeros(len(goals), device=device)  # a running mean
-        self._images_each = images_each
         self._renewed = min(1.0, 2 * images_each / (_JUDGED + images_each))
+        taken = range(1, steps + 1)
+        known = [1 - (1 - self._renewed) ** step for step in taken]  # began at nothing
+        wanted = [
+            success * share if step * images_each >= _FEWEST_JUDGED else math.inf
+            for step, share in zip(taken, known, strict=True)
+        ]
+        self._wanted = torch.tensor(wanted, device=device)  # of the mean, by step
         self._has_worked = torch.zeros(len(goals), dtype=torch.bool, device=device)
         self._has_failed = torch.zeros_like(self._has_worked)
         self._norm = torch.full((len(goals),), torch.inf, device=device)
         self.turned = self._sizes = self._success  # in the last step
-
-    @property
-    def is_done(self) -> bool:
-        """Return whether all steps were taken."""
-        return self._done == len(self._drawn)
 
     def stamp(self) -> tuple[Tensor, Tensor]:
         """Return the next step's images, stamped, and their true labels.
 
         images: (row, count, channel, height, width). labels: (row, count).
         """
-        chosen = self._drawn[self._done]
+        chosen = self._drawn.index_select(0, self._turn)[0]
         images = self.candidates.stamp(self._samples.images[chosen])
         return images, self._samples.labels[chosen]
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return what is to become small (row,), of logits (row, count, class)."""
         loss, self.turned = self._judge(logits, labels)
-        self._sizes = self.candidates.sizes()
-        return loss + self._weight * self._sizes
+        sizes = self.candidates.sizes()
+        self._sizes = sizes.detach()  # no gradients outlive the step
+        return loss + self._weight * sizes
 
     @torch.no_grad()
     def step(self) -> None:
         """Remember candidates that are the best so far, then move all.
 
         They have to work on the images of this step and of those before: the mean lags
-        behind a candidate that shrinks. Nothing in it waits for the device.
+        behind a candidate that shrinks. Nothing in it waits for the device, and all of
+        it is on the device and stays in its place: it can be replayed.
         """
-        self._done += 1
         self._success.lerp_(self.turned, self._renewed)
-        known = 1 - (1 - self._renewed) ** self._done  # the mean began at nothing
-        works = self._success >= known * self._success_wanted
-        works = works & (self._done * self._images_each >= _FEWEST_JUDGED)
-        self._has_failed = self._has_failed | (self._has_worked & ~works)
-        self._has_worked = self._has_worked | works
+        works = self._success >= self._wanted.index_select(0, self._turn)
+        self._has_failed |= self._has_worked & ~works
+        self._has_worked |= works
         still = works & (self.turned >= self._success_wanted)
         better = still & (self._sizes < self._norm)
-        self._norm = torch.where(better, self._sizes, self._norm)
+        self._norm.copy_(torch.where(better, self._sizes, self._norm))
         self.candidates.keep(better)
         growth = torch.where(self._has_failed, _GROWTH, _FIRST_GROWTH)
         weight = self._weight * torch.where(works, growth, 1 / _FALL)
-        self._weight = weight.clamp(
-            _LOWEST_WEIGHT * self._first_weight,
-            _HIGHEST_WEIGHT * self._first_weight,
-        )
+        bounds = [share * self._first_weight for share in _WEIGHTS]
+        self._weight.copy_(weight.clamp(*bounds))
+        self._turn += 1
         self.optimizer.step()
 
     def triggers(self, holdout: Samples) -> list[RecoveredTrigger]:

@@ -14,7 +14,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from rnp_cli.evidence.triggers.base import Family, near_zero, where_rows
+from rnp_cli.evidence.triggers.base import Family, keep_rows, near_zero
 
 _STRONGEST = 3.0  # times what was found, when it is varied
 _LEAST = 1e-8  # below every visible change; no division by zero
@@ -88,7 +88,7 @@ class Additions:
 
     def keep(self, rows: Tensor) -> None:
         """Remember these rows."""
-        self._kept = where_rows(rows, self._change, self._kept)
+        keep_rows(self._kept, rows, self._change)
 
     def kept(self, row: int) -> Addition:
         """Return the row as remembered."""

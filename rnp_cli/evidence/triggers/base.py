@@ -91,10 +91,11 @@ def near_zero(
 
 
 @torch.no_grad()
-def where_rows(rows: Tensor, new: Tensor, old: Tensor) -> Tensor:
-    """Return ``new`` in the rows that are True, and ``old`` in the others.
+def keep_rows(kept: Tensor, rows: Tensor, new: Tensor) -> None:
+    """Put ``new`` into the rows of ``kept`` that are True.
 
     Unlike an assignment to chosen rows it need not know how many there are, which a GPU
     would have to be waited for.
     """
-    return torch.where(rows.view(-1, *[1] * (new.ndim - 1)), new, old)
+    chosen = rows.view(-1, *[1] * (new.ndim - 1))
+    kept.copy_(torch.where(chosen, new, kept))

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rnp_cli.evidence.triggers.base import Family, near_zero, where_rows
+from rnp_cli.evidence.triggers.base import Family, keep_rows, near_zero
 
 _FIRST_MASK = math.log(0.25)  # a logit: a fifth, over the whole image
 _AROUND = 2  # pixels beyond the mask that a varied trigger reaches
@@ -135,9 +135,9 @@ class Overlays:
 
     def keep(self, rows: Tensor) -> None:
         """Remember these rows."""
-        self._kept_mask = where_rows(rows, self._masks(), self._kept_mask)
+        keep_rows(self._kept_mask, rows, self._masks())
         pattern = self._pattern.sigmoid()
-        self._kept_pattern = where_rows(rows, pattern, self._kept_pattern)
+        keep_rows(self._kept_pattern, rows, pattern)
 
     def kept(self, row: int) -> Overlay:
         """Return the row as remembered."""

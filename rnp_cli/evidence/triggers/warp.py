@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rnp_cli.evidence.triggers.base import Family, near_zero, where_rows
+from rnp_cli.evidence.triggers.base import Family, keep_rows, near_zero
 
 _GRID = 6  # displacements along each side
 _BOARD = 8  # squares along each side of the board that is drawn
@@ -96,7 +96,7 @@ class Warps:
 
     def keep(self, rows: Tensor) -> None:
         """Remember these rows."""
-        self._kept = where_rows(rows, self._coarse, self._kept)
+        keep_rows(self._kept, rows, self._coarse)
 
     def kept(self, row: int) -> Warp:
         """Return the row as remembered."""
