@@ -21,6 +21,7 @@ from rnp_cli.data.classifier import Classifier, InputSpec
 from rnp_cli.data.conventions import Convention
 from rnp_cli.defense.samples import Samples
 from rnp_cli.defense.score import clean_accuracy
+from rnp_cli.device import Replayed
 from rnp_cli.events import StageDone, StageStarted
 
 
@@ -98,6 +99,25 @@ def test_images_are_counted_by_stage_and_kind() -> None:
         ("unlearn", "inputs"): 2,
         ("unlearn", "forward"): 1,
     }
+
+
+def test_what_a_gpu_replays_is_counted_as_what_it_has_recorded() -> None:
+    launched: list[int] = []
+
+    def work() -> None:
+        if len(launched) < 2:  # later calls stand for replays: no network is called
+            launched.append(5)
+            counts.add("inputs", 5)
+
+    replayed = Replayed(work, torch.device("cpu"))
+    before = Replayed.__call__
+    with counting() as counts:
+        counts.listen(StageStarted(stage="invert"))
+        for _ in range(7):
+            replayed()
+
+    assert counts.images == {("invert", "inputs"): 7 * 5}
+    assert Replayed.__call__ is before
 
 
 def test_a_network_of_random_weights_gets_a_skill() -> None:
