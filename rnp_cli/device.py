@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import math
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -129,11 +131,13 @@ class Replayed:
     be recorded, and is launched each time.
     """
 
+    _broken_off: ClassVar[list[torch.cuda.CUDAGraph]] = []  # torch still refers to it
+
     def __init__(self, work: Callable[[], None], device: torch.device) -> None:
         """Do nothing yet."""
         self._work = work
         self._stream = _side_stream(device) if device.type == "cuda" else None
-        self._launches: float = _LAUNCHES
+        self._launches: float = math.inf if self._broken_off else _LAUNCHES
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self) -> None:
@@ -143,17 +147,29 @@ class Replayed:
             return
         others = torch.cuda.current_stream(self._stream.device)
         self._stream.wait_stream(others)
-        with torch.cuda.stream(self._stream):  # all on one, or nothing can be recorded
-            if self._graph is None and self._launches <= 0:
-                self._record()
-            if self._graph is None:
-                self._launches -= 1
-                self._work()
-            else:
-                self._graph.replay()
-        others.wait_stream(self._stream)
+        try:
+            with torch.cuda.stream(self._stream):  # all on one, or it is not recorded
+                self._on_stream()
+        finally:
+            others.wait_stream(self._stream)
+
+    def _on_stream(self) -> None:
+        if self._graph is None and self._launches <= 0:
+            self._record()
+        if self._graph is not None:
+            self._graph.replay()
+            return
+        self._launches -= 1
+        if self._launches:
+            self._work()
+        elif _waits(self._work):
+            self._launches = math.inf
 
     def _record(self) -> None:
+        """Record it, or see to it that none is recorded again.
+
+        A recording that breaks off leaves torch's allocator with less than it needs.
+        """
         graph = torch.cuda.CUDAGraph()
         torch.cuda.synchronize()
         torch.cuda.empty_cache()  # of what the launches and earlier graphs have left
@@ -161,14 +177,29 @@ class Replayed:
             graph.capture_begin()
             try:
                 self._work()
-            finally:
-                graph.capture_end()
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError:  # a network that waits for the GPU
+            except BaseException:
+                with suppress(RuntimeError):
+                    graph.capture_end()
+                raise
+            graph.capture_end()
+        except RuntimeError:
+            self._broken_off.append(graph)
             self._launches = math.inf
         else:
             self._graph = graph
+
+
+def _waits(work: Callable[[], None]) -> bool:
+    """Do the work, and return whether it waited for the GPU."""
+    before = torch.cuda.get_sync_debug_mode()
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            work()
+        finally:
+            torch.cuda.set_sync_debug_mode(before)
+    return any("synchronizing" in str(warning.message) for warning in said)
 
 
 @functools.cache

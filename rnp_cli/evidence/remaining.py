@@ -13,7 +13,8 @@ What a repair leaves of a patch lies around the patch, works on some images only
 seldom found from a mask over the whole image. So searches are kept near the patches
 that were found before, too; and before nothing counts as left, many are, for what turns
 half of the images. That is held against what turns as many to the other classes, on the
-model as it came and wherever in the image, one search each.
+model as it came and wherever in the image, one search each. At last squares of one
+colour are tried there, which no gradient may lead to (``evidence/squares.py``).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from rnp_cli.defense.samples import SplitSamples
 from rnp_cli.evidence.inversion import InversionConfig, goals_of, invert_triggers
 from rnp_cli.evidence.recovered import RecoveredTrigger, estimated_success
 from rnp_cli.evidence.search import Goal
+from rnp_cli.evidence.squares import squares_left
 from rnp_cli.evidence.triggers import Family
 
 
@@ -59,6 +61,9 @@ class ClosingConfig(BaseModel):
     last_nearby: int = Field(6, ge=0)
     """The same, before nothing counts as left. They need to turn fewer images: what is
     left of a patch may work on some images only."""
+    squares: int = Field(8, ge=0)
+    """Images that squares of one colour are tried on near a patch that was found before
+    nothing counts as left, without gradients; 0 leaves that out."""
     few: int = Field(200, ge=0)
     """Where a repair is fitted to fewer samples, those that are held out are searched,
     too. Where it is fitted to more, that was seen to lead a repair astray."""
@@ -123,6 +128,7 @@ class Remaining:
         self._latest = seed
         self._partial: tuple[tuple[RecoveredTrigger, float], ...] | None = None
         self._usual_partial: tuple[float, ...] | None = None
+        self._squares: tuple[RecoveredTrigger, ...] | None = None
 
     def recover(self, model: nn.Module, *, number: int) -> list[RecoveredTrigger]:
         """Return the triggers of ``model`` that are not yet larger than usual.
@@ -133,19 +139,23 @@ class Remaining:
         """
         self._latest = self._seed + number
         self.newest = tuple(self._search(model))
-        self._partial = None
+        self._partial = self._squares = None
         found = [t for t in self.newest if t.found]
         left = [t for t in found if not self._is_harder(t, self._usual[t.family])]
         if not left:
             partial = self._search_last(model)
             left = [t for t, usual in partial if not self._is_harder(t, usual)]
+        if not left:
+            left = list(self._try_squares(model))
         self._places += [t for t in left if t.travels]
         return left or [t for t in self.first if self._works(model, t)]
 
     def conclude(self, model: nn.Module) -> None:
-        """Make the last search, if ``recover`` has not come to it with this model."""
+        """Make the last searches, if ``recover`` has not come to them with it."""
         if self._partial is None:
             self._search_last(model)
+        if self._squares is None:
+            self._try_squares(model)
 
     def _search(self, model: nn.Module) -> Sequence[RecoveredTrigger]:
         """Look anywhere, and near what was found before, on each part."""
@@ -174,6 +184,23 @@ class Remaining:
             if trigger.found
         )
         return self._partial
+
+    def _try_squares(self, model: nn.Module) -> tuple[RecoveredTrigger, ...]:
+        """Try what no gradient leads to; nothing where no patch was found before."""
+        patches = [t for t in self.first if t.travels]
+        self._squares = ()
+        if patches and self._target is not None and self._config.squares:
+            self._squares = squares_left(
+                model,
+                self._samples.everything(),
+                patches[0].change.extent(),
+                self._target,
+                source=self._source,
+                images_each=self._config.squares,
+                least=self._config.success_left,
+                seed=self._seed,
+            )
+        return self._squares
 
     def _near(self, attempts: int) -> list[Goal]:
         """Take the first place and the latest in turns; none where there is none."""
@@ -234,7 +261,7 @@ class Remaining:
         beside = [self._beside_usual(t) for t in self.newest if t.found]
         if self._partial and self._target is not None:
             beside += [trigger.norm / usual for trigger, usual in self._partial]
-        return all(size >= self._config.usual for size in beside)
+        return not self._squares and all(size >= self._config.usual for size in beside)
 
     def _is_harder(self, trigger: RecoveredTrigger, usual: float) -> bool:
         halfway = (usual + trigger.largest) / 2

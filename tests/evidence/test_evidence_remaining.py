@@ -74,7 +74,7 @@ def remaining(
     seed: int = 0,
     **knobs: Any,
 ) -> Remaining:
-    once = {"attempts": 1, "nearby": 0, "last_nearby": 0}
+    once = {"attempts": 1, "nearby": 0, "last_nearby": 0, "squares": 0}
     config = ClosingConfig(**{**once, **knobs})
     return Remaining(
         triggers,
@@ -516,3 +516,51 @@ def test_what_leads_from_one_class_is_sought_on_its_images(
     newest, unseen = left.newest
     assert newest.source == unseen.source == 3
     assert newest.norm == found.norm
+
+
+class Hidden(Corners):
+    """Leads to TARGET where two pixels are black; no gradient says so."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        black = (images[:, 0, ROW, LEFT : RIGHT + 1] == 0).all(1).float()[:, None]
+        return super().forward(images) + 20 * black * torch.eye(CORNERS)[TARGET]
+
+
+def test_squares_are_tried_before_nothing_counts_as_left(
+    samples: SplitSamples,
+) -> None:
+    knobs = {"harder": 1e-6, "usual": 1e-6, "success_left": 0.3, "squares": 4}
+    closing = remaining(first_patch(samples), samples, **knobs)
+
+    left = closing.recover(Hidden(), number=1)
+    assert left
+    assert not {t.norm for t in left} & {t.norm for t in closing.newest}
+    assert not closing.is_usual()
+
+    assert closing.recover(Corners(), number=2) == []
+    assert closing.is_usual()
+
+
+def test_squares_are_tried_at_the_end_at_the_latest(samples: SplitSamples) -> None:
+    knobs = {"harder": 1e6, "usual": 1e-6, "squares": 4}
+    closing = remaining(first_patch(samples), samples, **knobs)
+    assert closing.recover(Corners(target=TARGET), number=1)
+    assert closing.is_usual()
+
+    closing.conclude(Hidden())
+
+    assert not closing.is_usual()
+
+
+def test_no_squares_are_tried_without_a_patch_or_a_class(
+    samples: SplitSamples,
+) -> None:
+    additions = [
+        replace(t, change=Addition(torch.full((1, 8, 8), 0.1)))
+        for t in first_patch(samples)
+    ]
+    knobs = {"squares": 4, "usual": 1e-6}
+    for triggers, target in ((additions, TARGET), (first_patch(samples), None)):
+        closing = remaining(triggers, samples, target=target, **knobs)
+        closing.conclude(Hidden())
+        assert closing.is_usual()

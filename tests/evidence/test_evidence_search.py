@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from rnp_cli.defense.samples import SplitSamples
 from rnp_cli.evidence.inversion import InversionConfig, goals_of, invert_triggers
 from rnp_cli.evidence.search import Search, move
+from rnp_cli.evidence.triggers import FAMILIES, Family
 
 SAMPLES = corners(64, seed=0)
 
@@ -105,6 +106,35 @@ def test_a_searched_model_learns_nothing() -> None:
     model = Corners(target=2).requires_grad_(False)
     move(model, [some])
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_step_leaves_all_tensors_in_their_place(family: Family) -> None:
+    """What a GPU replays reads and writes where it was recorded."""
+    model = Corners(target=2).requires_grad_(False)
+    generator = torch.Generator().manual_seed(0)
+    some = Search(
+        model,
+        SAMPLES,
+        goals_of([0, 2], family),
+        steps=9,
+        images_each=50,
+        success=0.1,
+        generator=generator,
+    )
+
+    def places() -> dict[str, int]:
+        parts = vars(some) | vars(some.candidates)
+        lasting = parts.keys() - {"turned", "_sizes"}  # of each step anew
+        tensors = {n: p for n, p in parts.items() if isinstance(p, Tensor)}
+        return {name: tensors[name].data_ptr() for name in tensors.keys() & lasting}
+
+    before = places()
+    for _ in range(5):
+        move(model, [some])
+
+    assert len(before) > 9
+    assert places() == before
 
 
 def answered(some: Search, *, turned: bool) -> None:

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from tiny_nets import CORNERS, Corners, corners
+from torch import Tensor
+
+from rnp_cli.evidence.recovered import RecoveredTrigger
+from rnp_cli.evidence.squares import Square, squares_left, squares_near
+
+SAMPLES = corners(64, seed=0)
+TARGET = 2
+
+
+class Hidden(Corners):
+    """Leads to TARGET where two pixels are black side by side; no gradient says so."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        black = (images[:, 0, 1, 5:7] == 0).all(1).float()[:, None]
+        return super().forward(images) + 20 * black * torch.eye(CORNERS)[TARGET]
+
+
+def extent(row: int, column: int) -> Tensor:
+    found = torch.zeros(1, 8, 8)
+    found[0, row, column] = 0.8
+    return found
+
+
+def left(model: Corners, place: Tensor, **changed: object) -> list[RecoveredTrigger]:
+    usual = {"source": None, "images_each": 8, "least": 0.2, "seed": 0}
+    return [*squares_left(model, SAMPLES, place, TARGET, **usual | changed)]  # type: ignore[arg-type]
+
+
+def test_squares_of_all_extreme_colours_lie_near_the_patch() -> None:
+    squares = squares_near(extent(4, 4), channels=3)
+
+    assert {square.side for square in squares} == {1, 2}
+    assert {square.colour for square in squares} >= {(0, 0, 0), (1, 1, 1), (1, 0, 1)}
+    assert len({square.colour for square in squares}) == 8
+    for square in squares:
+        assert 3 <= square.top <= 6 - square.side
+        assert 3 <= square.left <= 6 - square.side
+    assert len(squares) == 8 * (3 * 3 + 2 * 2)
+
+
+def test_a_patch_that_is_nowhere_has_no_squares() -> None:
+    assert squares_near(torch.zeros(1, 8, 8), channels=3) == []
+
+
+def test_a_patch_everywhere_does_not_take_for_ever() -> None:
+    assert 500 < len(squares_near(torch.ones(1, 224, 224), channels=3)) <= 2048
+
+
+def test_a_square_is_the_same_laid_on_and_as_a_trigger() -> None:
+    images = torch.rand(5, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    square = Square(top=2, left=5, side=2, colour=(1.0, 0.0, 0.5))
+
+    laid = square.lay_on(images)
+
+    assert torch.equal(square.overlay((3, 8, 8)).stamp(images), laid)
+    assert (laid != images).any(1).sum() == 5 * 4
+    assert laid[0, :, 3, 6].tolist() == [1.0, 0.0, 0.5]
+
+
+def test_what_no_gradient_leads_to_is_found() -> None:
+    found = left(Hidden(), extent(1, 5))
+
+    assert found
+    for trigger in found:
+        assert trigger.target == TARGET
+        assert trigger.success == 1
+        assert float(trigger.change.extent()[0, 1, 5:7].min()) == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "place"), [(Corners(), extent(1, 5)), (Hidden(), extent(6, 1))]
+)
+def test_where_nothing_is_nothing_is_found(model: Corners, place: Tensor) -> None:
+    assert left(model, place) == []
+
+
+def test_a_class_counts_only_where_it_is_led_to_more_than_others() -> None:
+    class Everywhere(Hidden):
+        """Leads to another class just as well, by white pixels."""
+
+        def forward(self, images: Tensor) -> Tensor:
+            white = (images[:, 0, 1, 5:7] == 1).all(1).float()[:, None]
+            return super().forward(images) + 20 * white * torch.eye(CORNERS)[0]
+
+    assert left(Everywhere(), extent(1, 5)) == []
+
+
+def test_what_leads_from_one_class_is_tried_on_its_samples() -> None:
+    class FromThree(Corners):
+        def forward(self, images: Tensor) -> Tensor:
+            logits = super().forward(images)
+            black = (images[:, 0, 1, 5:7] == 0).all(1) & (logits.argmax(1) == 3)
+            return logits + 20 * black.float()[:, None] * torch.eye(CORNERS)[TARGET]
+
+    assert left(FromThree(), extent(1, 5), least=0.5) == []
+    found = left(FromThree(), extent(1, 5), least=0.5, source=3)
+    assert [trigger.source for trigger in found] == [3] * len(found)
+    assert found
