@@ -123,9 +123,9 @@ def render(timings: Sequence[Timing]) -> str:
         f"On {devices}. Ratios are means of runs in one process each, with their least "
         "and largest; seconds are of this machine. *Floor*: the bare computation of "
         "the same images through the network, launched one operation at a time, which "
-        "on a GPU what is replayed may undercut. *Authors'*: unlearn, recover and prune "
-        "as published, without looking, repairing and looking again; beside the whole "
-        "run, and beside the tool's own unlearning, recovering and pruning.",
+        "on a GPU what is replayed may undercut. *Authors'*: unlearn, recover and "
+        "prune as published, without looking, repairing and looking again; beside the "
+        "whole run, and beside the tool's own unlearning, recovering and pruning.",
         "",
         "| network | parameters | samples | method | outcome | seconds | to the floor "
         "| authors', to the run | to these stages | peak memory, MiB |",
