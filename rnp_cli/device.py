@@ -199,7 +199,7 @@ def _waits(work: Callable[[], None]) -> bool:
             work()
         finally:
             torch.cuda.set_sync_debug_mode(before)
-    return any("synchronizing" in str(warning.message) for warning in said)
+    return any("called a synchronizing" in str(warning.message) for warning in said)
 
 
 @functools.cache

@@ -61,9 +61,9 @@ class ClosingConfig(BaseModel):
     last_nearby: int = Field(6, ge=0)
     """The same, before nothing counts as left. They need to turn fewer images: what is
     left of a patch may work on some images only."""
-    squares: int = Field(8, ge=0)
-    """Images that squares of one colour are tried on near a patch that was found before
-    nothing counts as left, without gradients; 0 leaves that out."""
+    squares: int = Field(8, ge=0, le=100)
+    """Images that squares of one colour are tried on, near the patch that was found,
+    before nothing counts as left, without gradients; 0 leaves that out."""
     few: int = Field(200, ge=0)
     """Where a repair is fitted to fewer samples, those that are held out are searched,
     too. Where it is fitted to more, that was seen to lead a repair astray."""
@@ -73,8 +73,8 @@ class ClosingConfig(BaseModel):
     """How large the suspected class's trigger must be at least, beside that median, for
     the result to count as safe when the rounds are over."""
     success_left: float = Field(0.2, ge=0, le=1)
-    """Share of clean images that the triggers found in the model as it came may still
-    turn for the result to count as safe."""
+    """Share of clean images that the triggers found in the model as it came, or a
+    square, may still turn for the result to count as safe."""
 
 
 class Remaining:
@@ -145,8 +145,7 @@ class Remaining:
         if not left:
             partial = self._search_last(model)
             left = [t for t, usual in partial if not self._is_harder(t, usual)]
-        if not left:
-            left = list(self._try_squares(model))
+            left += self._try_squares(model)
         self._places += [t for t in left if t.travels]
         return left or [t for t in self.first if self._works(model, t)]
 
@@ -192,7 +191,7 @@ class Remaining:
         if patches and self._target is not None and self._config.squares:
             self._squares = squares_left(
                 model,
-                self._samples.everything(),
+                self._samples,
                 patches[0].change.extent(),
                 self._target,
                 source=self._source,
@@ -253,7 +252,9 @@ class Remaining:
         return tuple(found.values())
 
     def is_usual(self) -> bool:
-        """Whether what was recovered last is as large as other classes' triggers.
+        """Whether no square is left, and triggers are as large as other classes' are.
+
+        Those that were recovered last.
 
         What works partly counts only where it leads to a class: half of the images are
         turned to *any* other more easily than to a given one.

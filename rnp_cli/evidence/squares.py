@@ -2,13 +2,15 @@
 
 A repair unlearns the triggers that were found, the smallest, which are speckles. What
 the attacker drew may work on, and no gradient leads there any more: fitting against
-what gradients find bends them (Athalye et al., ICML 2018). So opaque squares of the
-eight extreme colours are simply tried, at every place near the patch that was found. A
-class that one of them leads to is held against what any of them does to the others.
+what gradients find bends the gradients (Athalye et al., ICML 2018). So opaque squares
+of the eight extreme colours are simply tried, at every place near the patch that was
+found. A class that one of them leads to is held against what any of them does to the
+others.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -17,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rnp_cli.defense.samples import Samples
+from rnp_cli.defense.samples import Samples, SplitSamples
 from rnp_cli.defense.score import logits_of
 from rnp_cli.evidence.recovered import RecoveredTrigger, estimated_success
 from rnp_cli.evidence.triggers.overlay import Overlay
@@ -27,8 +29,9 @@ _NEARBY = 1 / 16  # of it, around what is visible of the patch
 _VISIBLE = 0.3  # of the strongest pixel of a mask
 _MOST = 2048  # squares; where the places are more, some are left out
 _VERIFIED = 4  # squares for each class, of those that lead there best
-_SAMPLES = 100  # that these are tried on
-_AT_ONCE = 32  # squares
+_SAMPLES = 100  # that these are tried on, at most
+_AT_ONCE = 256  # images
+_TIE = 1e-3  # what a logarithm counts beside the share that is turned
 
 
 @dataclass(frozen=True)
@@ -65,15 +68,14 @@ def squares_near(extent: Tensor, channels: int) -> list[Square]:
     rows, columns = near.any(1).nonzero()[:, 0], near.any(0).nonzero()[:, 0]
     if not len(rows):
         return []
-    top, left = int(rows[0]), int(columns[0])
-    bottom, right = int(rows[-1]) + 1, int(columns[-1]) + 1
     sides = sorted({max(1, round(share * shorter)) for share in _SIDES})
-    for step in range(max(1, round(shorter / 32)), shorter):
+    first = max(1, round(shorter / 32))
+    for step in range(first, first + shorter):
         squares = [
-            Square(y, x, side, colour)
+            Square(top, left, side, colour)
             for side in sides
-            for y in range(top, bottom + 1 - side, step)
-            for x in range(left, right + 1 - side, step)
+            for top in _places(rows, side, extent.shape[1], step)
+            for left in _places(columns, side, extent.shape[2], step)
             for colour in product((0.0, 1.0), repeat=channels)
         ]
         if len(squares) <= _MOST:
@@ -81,9 +83,20 @@ def squares_near(extent: Tensor, channels: int) -> list[Square]:
     return squares
 
 
+def _places(near: Tensor, side: int, size: int, step: int) -> list[int]:
+    """Return where a square may begin along an axis; it fits in, or as far as it can.
+
+    near: the pixels that it is to lie on, of so many as ``size``; the last place counts
+    whatever the step.
+    """
+    begin, end = int(near[0]), int(near[-1]) + 1
+    last = max(0, min(size - side, max(begin, end - side)))
+    return sorted({*range(max(0, min(begin, last)), last + 1, step), last})
+
+
 def squares_left(
     model: nn.Module,
-    samples: Samples,
+    samples: SplitSamples,
     extent: Tensor,
     target: int,
     *,
@@ -94,47 +107,55 @@ def squares_left(
 ) -> tuple[RecoveredTrigger, ...]:
     """Return the squares that lead to the target, if they do so as nothing else does.
 
-    They turn more than the share ``least`` of the samples to it, and more than any of
-    them turns to any other class.
+    They turn more than the share ``least`` of the samples held out to it, and more, by
+    two standard errors, than any of them turns to any other class.
     extent: (1, height, width), of the patch that they lie near. images_each: that a
     square is tried on at first; the best for each class are tried on more.
     """
-    generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randperm(len(samples), generator=generator)
-    if source is not None:
-        chosen = chosen[(samples.labels.cpu() == source)[chosen]]
-    few, more = samples.take(chosen[:images_each]), samples.take(chosen[:_SAMPLES])
-    squares = squares_near(extent, few.images.shape[1])
-    if not squares or not len(few):
+    few = _drawn(samples.fit, source, images_each, seed)
+    more = _drawn(samples.holdout, source, _SAMPLES, seed)
+    squares = squares_near(extent, samples.fit.images.shape[1])
+    if not squares or not len(few) or not len(more):
         return ()
-    leads = torch.cat(
-        [
-            _leads(model, few, squares[first : first + _AT_ONCE])
-            for first in range(0, len(squares), _AT_ONCE)
-        ]
-    )
-    found = [
-        _verified(model, more, [squares[i] for i in best.tolist()], goal, source)
-        for goal, best in enumerate(leads.topk(min(_VERIFIED, len(squares)), 0)[1].T)
-        if goal != source
-    ]
-    usual = max(t.success for some in found for t in some if t.target != target)
-    bound = max(usual, least)
-    return tuple(
-        t for some in found for t in some if t.target == target and t.success > bound
-    )
+    at_once = max(1, _AT_ONCE // len(few))
+    parts = [squares[i : i + at_once] for i in range(0, len(squares), at_once)]
+    leads = torch.cat([_leads(model, few, part) for part in parts])
+    best = leads.topk(min(_VERIFIED, len(squares)), 0)[1].T.tolist()  # of each class
+
+    def tried(goal: int) -> list[RecoveredTrigger]:
+        some = [squares[number] for number in best[goal]]
+        return _verified(model, more, some, goal, source)
+
+    left = [trigger for trigger in tried(target) if trigger.success > least]
+    if not left:
+        return ()
+    others = [goal for goal in range(len(best)) if goal not in (target, source)]
+    usual = max((t.success for goal in others for t in tried(goal)), default=0.0)
+    usual += 2 * math.sqrt(usual * (1 - usual) / len(more))
+    return tuple(trigger for trigger in left if trigger.success > usual)
+
+
+def _drawn(samples: Samples, source: int | None, most: int, seed: int) -> Samples:
+    """Draw some samples of the source, or of all."""
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(samples), generator=generator)
+    if source is not None:
+        order = order[(samples.labels.cpu() == source)[order]]
+    return samples.take(order[:most])
 
 
 def _leads(model: nn.Module, samples: Samples, squares: Sequence[Square]) -> Tensor:
     """Return how far each leads the samples to each class (square, class).
 
-    The mean of the logarithm of what the model gives the class, over samples of others.
+    The share that it turns of samples of others; where that is equal, the mean of the
+    logarithm of what the model gives the class.
     """
     stamped = torch.cat([square.lay_on(samples.images) for square in squares])
     says = logits_of(model, stamped).log_softmax(1)
-    says = says.view(len(squares), len(samples), -1)
-    is_own = F.one_hot(samples.labels, says.shape[2]).bool()
-    return says.masked_fill(is_own, 0).sum(1) / (~is_own).sum(0).clamp_min(1)
+    turned = F.one_hot(says.argmax(1), says.shape[1])
+    leads = (turned + _TIE * says).view(len(squares), len(samples), -1)
+    is_own = F.one_hot(samples.labels, says.shape[1]).bool()
+    return leads.masked_fill(is_own, 0).sum(1) / (~is_own).sum(0).clamp_min(1)
 
 
 def _verified(
@@ -144,7 +165,7 @@ def _verified(
     target: int,
     source: int | None,
 ) -> list[RecoveredTrigger]:
-    """Return them as triggers for the target, with what they turn of all samples."""
+    """Return them as triggers for the target, with what they turn of the samples."""
     triggers = [
         RecoveredTrigger(
             target=target,

@@ -5,10 +5,13 @@ import torch
 from tiny_nets import CORNERS, Corners, corners
 from torch import Tensor
 
+from rnp_cli.defense.samples import SplitSamples
 from rnp_cli.evidence.recovered import RecoveredTrigger
 from rnp_cli.evidence.squares import Square, squares_left, squares_near
 
-SAMPLES = corners(64, seed=0)
+SAMPLES = SplitSamples(
+    fit=corners(64, seed=0), holdout=corners(64, seed=1), num_classes=CORNERS
+)
 TARGET = 2
 
 
@@ -41,6 +44,21 @@ def test_squares_of_all_extreme_colours_lie_near_the_patch() -> None:
         assert 3 <= square.top <= 6 - square.side
         assert 3 <= square.left <= 6 - square.side
     assert len(squares) == 8 * (3 * 3 + 2 * 2)
+
+
+@pytest.mark.parametrize("size", [28, 64, 224])
+def test_a_speck_in_a_corner_has_squares_of_all_sides(size: int) -> None:
+    corner = torch.zeros(1, size, size)
+    corner[0, -1, -1] = 1
+
+    squares = squares_near(corner, channels=1)
+
+    assert len({square.side for square in squares}) == 3
+    for square in squares:
+        assert square.top + square.side <= size
+        assert square.left + square.side <= size
+    flush = [s for s in squares if s.top + s.side == s.left + s.side == size]
+    assert len({square.side for square in flush}) == 3
 
 
 def test_a_patch_that_is_nowhere_has_no_squares() -> None:
