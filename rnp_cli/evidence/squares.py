@@ -22,11 +22,10 @@ from torch import Tensor, nn
 from rnp_cli.defense.samples import Samples, SplitSamples
 from rnp_cli.defense.score import logits_of
 from rnp_cli.evidence.recovered import RecoveredTrigger, estimated_success
-from rnp_cli.evidence.triggers.overlay import Overlay
+from rnp_cli.evidence.triggers.overlay import Overlay, surroundings
 
 _SIDES = (1 / 11, 1 / 8, 1 / 5)  # of the shorter side of an image
 _NEARBY = 1 / 16  # of it, around what is visible of the patch
-_VISIBLE = 0.3  # of the strongest pixel of a mask
 _MOST = 2048  # squares; where the places are more, some are left out
 _VERIFIED = 4  # squares for each class, of those that lead there best
 _SAMPLES = 100  # that these are tried on, at most
@@ -62,9 +61,7 @@ class Square:
 def squares_near(extent: Tensor, channels: int) -> list[Square]:
     """List all that lie near what is visible of a patch's extent (1, height, width)."""
     shorter = min(extent.shape[1:])
-    reach = max(1, round(_NEARBY * shorter))
-    visible = (extent > _VISIBLE * extent.max()).float()
-    near = F.max_pool2d(visible, 2 * reach + 1, stride=1, padding=reach)[0]
+    near = surroundings(extent, _NEARBY)[0]
     rows, columns = near.any(1).nonzero()[:, 0], near.any(0).nonzero()[:, 0]
     if not len(rows):
         return []

@@ -72,6 +72,8 @@ def test_a_goals_images_are_not_of_its_class() -> None:
         assert (labels[1] != 3).all()
         some.loss(torch.zeros(2, 5, CORNERS), labels)
         some.step()
+    with pytest.raises(IndexError):  # all steps were taken
+        some.stamp()
 
 
 def test_all_families_go_through_the_model_at_once() -> None:

@@ -111,9 +111,7 @@ class Overlays:
 
         Some starts are nearly gray, others black and full: none is best everywhere.
         """
-        reach = max(1, round(_NEARBY * min(extent.shape[1:])))
-        visible = (extent > _VISIBLE * extent.max()).float()
-        near = F.max_pool2d(visible, 2 * reach + 1, stride=1, padding=reach)
+        near = surroundings(extent, _NEARBY)
         spread = _COLOURS * float(torch.rand((), generator=generator))
         pattern = near_zero(self._pattern.shape[1:], spread, generator)
         with torch.no_grad():
@@ -144,3 +142,13 @@ class Overlays:
         room = float(self._within[row].sum())
         mask, pattern = self._kept_mask[row].cpu(), self._kept_pattern[row].cpu()
         return Overlay(mask, pattern, room)
+
+
+def surroundings(extent: Tensor, share: float) -> Tensor:
+    """Return 1 on and around what is visible of an extent, and 0 elsewhere.
+
+    Both are (1, height, width). share: how far around, of the shorter side.
+    """
+    reach = max(1, round(share * min(extent.shape[1:])))
+    visible = (extent > _VISIBLE * extent.max()).float()
+    return F.max_pool2d(visible, 2 * reach + 1, stride=1, padding=reach)
