@@ -63,18 +63,19 @@ class ClosingConfig(BaseModel):
     left of a patch may work on some images only."""
     squares: int = Field(8, ge=0, le=100)
     """Images that squares of one colour are tried on, near the patch that was found,
-    before nothing counts as left, without gradients; 0 leaves that out."""
+    before nothing counts as left, without gradients; 0 leaves that out. What leads to
+    the suspected class as nothing leads to another is unlearned."""
     few: int = Field(200, ge=0)
     """Where a repair is fitted to fewer samples, those that are held out are searched,
-    too. Where it is fitted to more, that was seen to lead a repair astray."""
+    too; with more that would take twice the time."""
     partly: float = Field(0.5, gt=0, le=1)
     """Share of images that these last attempts have to turn."""
     usual: float = Field(1.0, gt=0)
     """How large the suspected class's trigger must be at least, beside that median, for
     the result to count as safe when the rounds are over."""
     success_left: float = Field(0.2, ge=0, le=1)
-    """Share of clean images that the triggers found in the model as it came, or a
-    square, may still turn for the result to count as safe."""
+    """Share of clean images that the triggers found in the model as it came, or squares
+    that lead there as to no other class, may still turn for the result to be safe."""
 
 
 class Remaining:
@@ -196,7 +197,6 @@ class Remaining:
                 self._target,
                 source=self._source,
                 images_each=self._config.squares,
-                least=self._config.success_left,
                 seed=self._seed,
             )
         return self._squares
@@ -252,7 +252,7 @@ class Remaining:
         return tuple(found.values())
 
     def is_usual(self) -> bool:
-        """Whether no square is left, and triggers are as large as other classes' are.
+        """Whether no square works, and triggers are as large as other classes' are.
 
         Those that were recovered last.
 
@@ -262,7 +262,9 @@ class Remaining:
         beside = [self._beside_usual(t) for t in self.newest if t.found]
         if self._partial and self._target is not None:
             beside += [trigger.norm / usual for trigger, usual in self._partial]
-        return not self._squares and all(size >= self._config.usual for size in beside)
+        least = self._config.success_left
+        works = any(square.success > least for square in self._squares or ())
+        return not works and all(size >= self._config.usual for size in beside)
 
     def _is_harder(self, trigger: RecoveredTrigger, usual: float) -> bool:
         halfway = (usual + trigger.largest) / 2

@@ -99,13 +99,12 @@ def squares_left(
     *,
     source: int | None,
     images_each: int,
-    least: float,
     seed: int,
 ) -> tuple[RecoveredTrigger, ...]:
     """Return the squares that lead to the target, if they do so as nothing else does.
 
-    They turn more than the share ``least`` of the samples held out to it, and more, by
-    two standard errors, than any of them turns to any other class.
+    They turn more of the samples held out to it, by two standard errors, than any of
+    them turns to any other class.
     extent: (1, height, width), of the patch that they lie near. images_each: that a
     square is tried on at first; the best for each class are tried on more.
     """
@@ -123,13 +122,19 @@ def squares_left(
         some = [squares[number] for number in best[goal]]
         return _verified(model, more, some, goal, source)
 
-    left = [trigger for trigger in tried(target) if trigger.success > least]
-    if not left:
-        return ()
     others = [goal for goal in range(len(best)) if goal not in (target, source)]
     usual = max((t.success for goal in others for t in tried(goal)), default=0.0)
-    usual += 2 * math.sqrt(usual * (1 - usual) / len(more))
-    return tuple(trigger for trigger in left if trigger.success > usual)
+    least = usual + 2 * _standard_error(usual, len(more))
+    return tuple(trigger for trigger in tried(target) if trigger.success > least)
+
+
+def _standard_error(share: float, count: int) -> float:
+    """Return that of a share of so many, as if one more had been turned, and one not.
+
+    Or else one sample would decide where none is turned (Agresti and Coull, 1998).
+    """
+    share = (share * count + 1) / (count + 2)
+    return math.sqrt(share * (1 - share) / (count + 2))
 
 
 def _drawn(samples: Samples, source: int | None, most: int, seed: int) -> Samples:

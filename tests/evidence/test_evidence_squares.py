@@ -30,7 +30,7 @@ def extent(row: int, column: int) -> Tensor:
 
 
 def left(model: Corners, place: Tensor, **changed: object) -> list[RecoveredTrigger]:
-    usual = {"source": None, "images_each": 8, "least": 0.2, "seed": 0}
+    usual = {"source": None, "images_each": 8, "seed": 0}
     return [*squares_left(model, SAMPLES, place, TARGET, **usual | changed)]  # type: ignore[arg-type]
 
 
@@ -108,6 +108,25 @@ def test_a_class_counts_only_where_it_is_led_to_more_than_others() -> None:
     assert left(Everywhere(), extent(1, 5)) == []
 
 
+def test_one_sample_does_not_decide() -> None:
+    class Few(Hidden):
+        """Leads to TARGET all that is fitted, and a number of the images held out."""
+
+        def __init__(self, number: int) -> None:
+            super().__init__()
+            held = SAMPLES.holdout.images[SAMPLES.holdout.labels != TARGET]
+            self.some = torch.cat([SAMPLES.fit.images, held[:number]])
+
+        def forward(self, images: Tensor) -> Tensor:
+            far = (images[:, None, :, 4:] - self.some[None, :, :, 4:]).flatten(2)
+            is_led = (far.abs().sum(2) == 0).any(1)[:, None]
+            logits = super().forward(images)
+            return torch.where(is_led, logits, Corners.forward(self, images))
+
+    assert left(Few(1), extent(1, 5)) == []
+    assert left(Few(20), extent(1, 5))
+
+
 def test_what_leads_from_one_class_is_tried_on_its_samples() -> None:
     class FromThree(Corners):
         def forward(self, images: Tensor) -> Tensor:
@@ -115,7 +134,9 @@ def test_what_leads_from_one_class_is_tried_on_its_samples() -> None:
             black = (images[:, 0, 1, 5:7] == 0).all(1) & (logits.argmax(1) == 3)
             return logits + 20 * black.float()[:, None] * torch.eye(CORNERS)[TARGET]
 
-    assert left(FromThree(), extent(1, 5), least=0.5) == []
-    found = left(FromThree(), extent(1, 5), least=0.5, source=3)
+    [some] = {trigger.success for trigger in left(FromThree(), extent(1, 5))}
+    found = left(FromThree(), extent(1, 5), source=3)
+
     assert [trigger.source for trigger in found] == [3] * len(found)
-    assert found
+    assert {trigger.success for trigger in found} == {1.0}
+    assert some < 0.5
