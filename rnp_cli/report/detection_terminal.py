@@ -35,10 +35,12 @@ _MARGIN_NOTE = (
 
 def render_detection(detection: Detection) -> RenderableType:
     """Verdict first, then the facts, the classes, and what was not checked."""
+    tables: list[RenderableType] = [_facts(detection), _classes(detection)]
+    if detection.pairs and detection.verdict.source is not None:
+        tables.append(_pairs(detection, detection.verdict.source))
     return Group(
         _verdict(detection),
-        Padding(_facts(detection), (0, 0, 1, 1)),
-        Padding(_classes(detection), (0, 0, 1, 1)),
+        *(Padding(table, (0, 0, 1, 1)) for table in tables),
         Padding(not_checked(detection.not_checked), (0, 0, 0, 1)),
     )
 
@@ -182,6 +184,26 @@ def _without_triggers(detection: Detection) -> Group:
             "left."
         )
     note += f" {hidden} more classes are in the JSON." if hidden > 0 else ""
+    return Group(table, Text(note, style="dim"))
+
+
+def _pairs(detection: Detection, source: int) -> Group:
+    """Show what leads from the class of the verdict to each other one."""
+    named = class_name(source, detection.samples)
+    table = list_table(f"Smallest patterns, {plain(named)}")
+    table.add_column("Class", overflow="fold")
+    table.add_column(families.HEADS["overlay"], justify="right")
+    table.add_column("Turned", justify="right")
+    by_size = sorted(detection.pairs, key=lambda pair: (not pair.found, pair.norm))
+    for pair in by_size[:_MOST_ROWS]:
+        turned = f"{pair.success:.0%}" if pair.found else ""
+        table.add_row(_named(pair.target, detection)[0], _size(pair), turned)
+    hidden = len(by_size) - _MOST_ROWS
+    more = f" {hidden} more are in the JSON." if hidden > 0 else ""
+    note = (
+        f"Smallest pattern that turns clean images of {plain(named)} to the class. "
+        f"Turned: the share of those held out that it turns.{more}"
+    )
     return Group(table, Text(note, style="dim"))
 
 

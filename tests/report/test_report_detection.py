@@ -172,6 +172,14 @@ def test_one_to_one_names_both_classes(make_detection: Any, rendered: Rendered) 
     assert "2.5 pixels turns 93% of the clean images of class 0" in text
     assert "to class 2" in text
     assert "other pairs of classes need more" in text
+    [_, shown] = text.split("Smallest patterns, class 0")
+    assert "class 2 (dog) 2.5 93%" in shown
+
+
+def test_no_pairs_are_shown_where_none_was_sought(
+    make_detection: Any, rendered: Rendered
+) -> None:
+    assert "Smallest patterns" not in rendered(render_detection(make_detection()))
 
 
 @pytest.mark.parametrize(
