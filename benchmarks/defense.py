@@ -53,19 +53,25 @@ def read_options(
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    models = parser.add_mutually_exclusive_group()
-    models.add_argument("--profile", choices=sorted(PROFILES), default="cpu")
-    models.add_argument("--checkpoints", type=Path, metavar="DATA")
-    parser.add_argument("--images", type=Path, help="CIFAR-10 as image files")
+    add_options(parser, work)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument(
         "--samples", type=int, nargs="+", default=[500], help="how many clean samples"
     )
     if methods:
         parser.add_argument("--methods", nargs="+", choices=methods, default=[*usual])
-    parser.add_argument("--only", default="", help="models whose name holds this")
     parser.add_argument("--jobs", type=int, default=1, help="runs at once")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or auto")
+    return parser.parse_args(arguments)
+
+
+def add_options(parser: argparse.ArgumentParser, work: Path) -> None:
+    """Add what says which models are run, on which images, and where all is kept."""
+    models = parser.add_mutually_exclusive_group()
+    models.add_argument("--profile", choices=sorted(PROFILES), default="cpu")
+    models.add_argument("--checkpoints", type=Path, metavar="DATA")
+    parser.add_argument("--images", type=Path, help="CIFAR-10 as image files")
+    parser.add_argument("--only", default="", help="models whose name holds this")
     parser.add_argument("--work", type=Path, default=work)
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument(
@@ -74,7 +80,6 @@ def read_options(
     parser.add_argument(
         "--measured", type=int, default=MEASURED, help="test images to measure on"
     )
-    return parser.parse_args(arguments)
 
 
 def find_subjects(options: argparse.Namespace) -> list[Subject]:

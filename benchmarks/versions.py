@@ -23,13 +23,11 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from defense import RESULTS, find_subjects, results_file
+from defense import add_options, find_subjects, results_file
 from harness.result import Shares, publish, shown
 from harness.tool import write_images
 from pydantic import BaseModel, ConfigDict
 from subjects import Subject
-from subjects.zoo_models import MEASURED, POOL
-from zoo.entries import PROFILES
 
 
 class Sanitized(BaseModel):
@@ -73,15 +71,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--versions", type=Path, nargs=2, required=True)
-    parser.add_argument("--profile", choices=sorted(PROFILES), default="cpu")
-    parser.add_argument("--images", type=Path, help="CIFAR-10 as image files")
-    parser.add_argument("--checkpoints", type=Path, help="other people's models")
-    parser.add_argument("--only", default="", help="models whose name holds this")
+    add_options(parser, Path("build/versions"))
     parser.add_argument("--samples", type=int, default=500)
-    parser.add_argument("--pool", type=int, default=POOL)
-    parser.add_argument("--measured", type=int, default=MEASURED)
-    parser.add_argument("--work", type=Path, default=Path("build/versions"))
-    parser.add_argument("--results", type=Path, default=RESULTS)
     return parser.parse_args(arguments)
 
 
