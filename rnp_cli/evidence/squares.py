@@ -116,25 +116,31 @@ def squares_left(
     at_once = max(1, _AT_ONCE // len(few))
     parts = [squares[i : i + at_once] for i in range(0, len(squares), at_once)]
     leads = torch.cat([_leads(model, few, part) for part in parts])
-    best = leads.topk(min(_VERIFIED, len(squares)), 0)[1].T.tolist()  # of each class
+    leading, best = leads.topk(min(_VERIFIED, len(squares)), 0)  # (square, class)
 
     def tried(goal: int) -> list[RecoveredTrigger]:
-        some = [squares[number] for number in best[goal]]
+        some = [squares[number] for number in best[:, goal].tolist()]
         return _verified(model, more, some, goal, source)
 
-    others = [goal for goal in range(len(best)) if goal not in (target, source)]
-    usual = max((t.success for goal in others for t in tried(goal)), default=0.0)
-    least = usual + 2 * _standard_error(usual, len(more))
-    return tuple(trigger for trigger in tried(target) if trigger.success > least)
+    likeliest = leading[0].argsort(descending=True).tolist()
+    left, least = tried(target), _clearly_above(0.0, len(more))
+    for goal in (g for g in likeliest if g not in (target, source)):
+        left = [trigger for trigger in left if trigger.success > least]
+        if not left:
+            return ()
+        usual = max(trigger.success for trigger in tried(goal))
+        least = max(least, _clearly_above(usual, len(more)))
+    return tuple(trigger for trigger in left if trigger.success > least)
 
 
-def _standard_error(share: float, count: int) -> float:
-    """Return that of a share of so many, as if one more had been turned, and one not.
+def _clearly_above(share: float, count: int) -> float:
+    """Return what is two standard errors above a share of so many.
 
-    Or else one sample would decide where none is turned (Agresti and Coull, 1998).
+    The error is that of one more that is turned, and one that is not, or else one
+    sample would decide where none is turned (after Agresti and Coull, 1998).
     """
-    share = (share * count + 1) / (count + 2)
-    return math.sqrt(share * (1 - share) / (count + 2))
+    likely = (share * count + 1) / (count + 2)
+    return share + 2 * math.sqrt(likely * (1 - likely) / (count + 2))
 
 
 def _drawn(samples: Samples, source: int | None, most: int, seed: int) -> Samples:
