@@ -35,7 +35,7 @@ def find_model(name: str, size: Size) -> Build | Unusable:
         except ModuleNotFoundError as error:
             if error.name == library:
                 why.append(
-                    f"For {library}'s models: pip install rnp-cli[{library}] "
+                    f"For {library}'s models: pip install 'rnp-cli[{library}]' "
                     "(not installed)."
                 )
                 continue

@@ -57,7 +57,7 @@ def build_module(name: str, build: Callable[[], nn.Module]) -> nn.Module:
         # Whatever the user's code raises, the user is the one who can act on it.
         try:
             module = build()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise UsageError(
                 f"Building {name} failed: {type(error).__name__}: {error}",
                 hint="Its code must build it without arguments.",

@@ -68,5 +68,5 @@ def _from_libraries(
     raise UsageError(
         f"No architecture is called {printable(name)!r}.{meant}\n"
         f"Known: {', '.join(known)}.",
-        hint="\n".join(["Or give your own code: --arch FILE.py:FACTORY.", *found.why]),
+        hint=" ".join(["Or give your own code: --arch FILE.py:FACTORY.", *found.why]),
     )

@@ -46,8 +46,10 @@ def _open(path: Path) -> Image.Image:
             action="ignore", category=Image.DecompressionBombWarning
         ):  # the limit below is lower
             image = Image.open(path, formats=FORMATS)
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError) as error:
-        raise _bad_image(path, str(error)) from error
+    except UnidentifiedImageError as error:
+        raise _bad_image(path, f"it is none of {', '.join(FORMATS)}") from error
+    except (Image.DecompressionBombError, OSError) as error:
+        raise _bad_image(path, str(error).rstrip(".")) from error
     if image.width * image.height > MAX_PIXELS:
         image.close()
         raise _bad_image(path, f"it claims {image.width} x {image.height} pixels")

@@ -7,7 +7,10 @@ Three layouts: one sub-folder per class, images beside a ``labels.csv`` of
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +20,15 @@ SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff"}
 )
 _MOST_NAMES = 12
+_MOST_LETTERS = 60  # that are shown of a name
+_NUMERAL = re.compile(r"[+-]?[0-9]+([.,][0-9]*)?")  # however it is meant
 _LAYOUTS = (
     "Give a folder with one sub-folder per class, or images and a labels.csv with "
     "file,label rows, or images alone together with --labels from-model."
+)
+_BY_NUMBER = (
+    "Name each class by its number in the model, counted from 0, and remove what is "
+    "none of them."
 )
 
 
@@ -56,7 +65,7 @@ def list_images(folder: Path) -> Listing:
     loose = _images(folder)
     if labelled and loose:
         raise InputRefused(
-            f"{folder} holds class folders, and {len(loose)} images beside them.",
+            f"{folder} holds class folders, and images beside them ({len(loose)}).",
             hint="Move them into their class folders or out of the way.",
         )
     if labelled:
@@ -64,7 +73,7 @@ def list_images(folder: Path) -> Listing:
         return Listing(paths, labels)
     if loose:
         return Listing(tuple(loose), None)
-    raise InputRefused(f"{folder} holds no images.", hint=_LAYOUTS)
+    raise InputRefused(f"{folder} holds no images.", hint=_deeper(classes) or _LAYOUTS)
 
 
 def class_numbers(names: tuple[str, ...], num_classes: int) -> dict[str, int]:
@@ -72,7 +81,7 @@ def class_numbers(names: tuple[str, ...], num_classes: int) -> dict[str, int]:
 
     Numbers name a class directly, counted from 0, or from 1 where the largest is
     ``num_classes``; other names are taken in sorted order and must be as many as the
-    model has classes. Raises InputRefused.
+    model has classes. A mixture says nothing clear. Raises InputRefused.
     """
     words = [name for name in names if not _is_number(name)]
     if not words:
@@ -84,23 +93,28 @@ def class_numbers(names: tuple[str, ...], num_classes: int) -> dict[str, int]:
         beyond = [n for n, number in numbers.items() if number - first >= num_classes]
         if beyond:
             raise InputRefused(
-                f"The samples have {shortened(map(repr, beyond))}, and the model has "
+                f"The samples have {_quoted(beyond)}, and the model has "
                 f"{num_classes} classes: 0 to {num_classes - 1}.",
-                hint="Remove what is none of the model's classes, or name it by the "
-                "number of its class in the model, counted from 0.",
+                hint=_BY_NUMBER,
             )
         return {name: number - first for name, number in numbers.items()}
-    if len(names) != num_classes:
-        found = f"The samples have {len(names)} classes and the model has {num_classes}"
-        if len(words) < len(names):
-            raise InputRefused(
-                f"{found}; {shortened(map(repr, words))}: no number, as the others "
-                "are.",
-                hint="Remove what is none of the model's classes, or name it by the "
-                "number of its class in the model, counted from 0.",
-            )
+    if len(words) < len(names):
         raise InputRefused(
-            f"{found}. Those of the samples: {shortened(map(repr, words))}.",
+            "Some classes of the samples are named by numbers, and some are not: "
+            f"{_quoted(words)}.",
+            hint=_BY_NUMBER,
+        )
+    unclear = [word for word in words if _NUMERAL.fullmatch(word)]
+    if unclear:
+        raise InputRefused(
+            f"The samples have classes that are no whole numbers from 0 on: "
+            f"{_quoted(unclear)}.",
+            hint=_BY_NUMBER,
+        )
+    if len(names) != num_classes:
+        raise InputRefused(
+            f"The samples have {len(names)} classes and the model has {num_classes}. "
+            f"Those of the samples: {_quoted(words)}.",
             hint="Classes that are named by words must all be there, and none beside "
             f"them: sorted, they are taken as the model's classes 0 to "
             f"{num_classes - 1}. Or name each by its class's number in the model, "
@@ -117,35 +131,80 @@ def shortened(texts: Iterable[str]) -> str:
     return f"{shown} and {hidden} more" if hidden > 0 else shown
 
 
+def _quoted(names: Iterable[str]) -> str:
+    return shortened(map(repr, map(_cut, names)))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_LETTERS else f"{text[:_MOST_LETTERS]}..."
+
+
 def _images(folder: Path) -> list[Path]:
     found = (p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
     return sorted((p for p in found if p.is_file()), key=_by_name)
 
 
+def _deeper(folders: Iterable[Path]) -> str:
+    """Say where class folders are, if they lie one level further down."""
+    for folder in folders:
+        if any(_images(inner) for inner in folder.iterdir() if inner.is_dir()):
+            return f"The folders in {folder} do: give that one, if they are classes."
+    return ""
+
+
 def _from_table(folder: Path, table: Path) -> Listing:
-    paths: list[Path] = []
-    labels: list[str] = []
-    for number, row in enumerate(_rows(table)):
+    listed: dict[str, tuple[Path, str]] = {}  # by path, without detours
+    for number, (line, row) in enumerate(_rows(table)):
         path = folder / row[0]
-        if not path.is_file():
-            if number == 0 and path.suffix.lower() not in SUFFIXES:
-                continue  # the heading
+        kind = _kind(path)
+        is_image = path.suffix.lower() in SUFFIXES or kind == "file"
+        if number == 0 and len(row) > 1 and not is_image:
+            continue  # the heading
+        where = f"{table}, line {line}:"
+        if len(row) < 2 or not row[1].strip():
             raise InputRefused(
-                f"{table} names {row[0]!r}, which is not there.",
-                hint="Paths in labels.csv are relative to its folder.",
+                f"{where} {_cut(row[0])!r} has no label.",
+                hint="Each line has a file and its label, with a comma between them.",
             )
-        paths.append(path)
-        labels.append(row[1].strip())
-    if not paths:
+        if kind != "file":
+            raise InputRefused(
+                f"{where} {_cut(row[0])!r} is {kind or 'not there'}.",
+                hint="Paths in labels.csv are those of images, relative to its folder.",
+            )
+        name = os.path.normpath(path)
+        if name in listed:
+            raise InputRefused(
+                f"{where} {_cut(row[0])!r} is listed above already.",
+                hint="List each image once.",
+            )
+        listed[name] = path, row[1].strip()
+    if not listed:
         raise InputRefused(f"{table} names no image of its folder.", hint=_LAYOUTS)
-    return Listing(tuple(paths), tuple(labels), table)
+    paths, labels = zip(*listed.values(), strict=True)
+    return Listing(paths, labels, table)
 
 
-def _rows(table: Path) -> list[list[str]]:
-    """Rows of two cells or more; a byte order mark, as Excel writes it, is skipped."""
+def _kind(path: Path) -> str:
+    """Say what lies at a path; nothing where nothing does, or can by that name."""
+    with suppress(OSError, ValueError):
+        if path.is_file():
+            return "file"
+        if path.is_dir():
+            return "a folder"
+    return ""
+
+
+def _rows(table: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield rows that are not empty, with the line that each ends in, from 1.
+
+    A byte order mark, as Excel writes it, is skipped.
+    """
     try:
         with table.open(newline="", encoding="utf-8-sig") as lines:
-            return [row for row in csv.reader(lines) if len(row) > 1]
+            reader = csv.reader(lines)
+            for row in reader:
+                if any(cell.strip() for cell in row):
+                    yield reader.line_num, row
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputRefused(
             f"{table} cannot be read: {error}.",
@@ -162,4 +221,4 @@ def _natural(name: str) -> tuple[int, int, str]:
 
 
 def _is_number(name: str) -> bool:
-    return name.isascii() and name.isdigit()
+    return name.isascii() and name.isdigit() and len(name) <= _MOST_LETTERS

@@ -69,7 +69,8 @@ class ClosingConfig(BaseModel):
     """Where a repair is fitted to fewer samples, those that are held out are searched,
     too; with more that would take twice the time."""
     partly: float = Field(0.5, gt=0, le=1)
-    """Share of images that these last attempts have to turn."""
+    """Share of images that these last attempts have to turn. What they find is pursued
+    where it is smaller than ``usual``, not until it is ``harder``."""
     usual: float = Field(1.0, gt=0)
     """How large the suspected class's trigger must be at least, beside that median, for
     the result to count as safe when the rounds are over."""
@@ -145,7 +146,8 @@ class Remaining:
         left = [t for t in found if not self._is_harder(t, self._usual[t.family])]
         if not left:
             partial = self._search_last(model)
-            left = [t for t, usual in partial if not self._is_harder(t, usual)]
+            least = self._config.usual
+            left = [t for t, usual in partial if t.norm < least * usual]
             left += self._try_squares(model)
         self._places += [t for t in left if t.travels]
         return left or [t for t in self.first if self._works(model, t)]

@@ -117,10 +117,10 @@ def write(
         files = {path: made.content(metadata) for path, made in models.items()}
         contents |= companions(request, report, origin, contents, files)
         contents |= files  # they come last
-        named = ", ".join(plain(path.name) for path in models)
-        listen(StageDone(stage="write", summary=named))
     write_all(contents, force=request.force)
     if models:
+        named = ", ".join(plain(path.name) for path in models)
+        listen(StageDone(stage="write", summary=named))
         remove_stale(request, report_path)
     return tuple(contents)
 

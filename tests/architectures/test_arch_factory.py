@@ -39,6 +39,9 @@ def needs(argument):
 def number():
     return 3
 
+def leaves():
+    raise SystemExit(0)
+
 instance = nn.Linear(1, 1)
 """
 
@@ -104,6 +107,7 @@ def test_a_module_with_two_inputs_is_offered_for_both(code: Path) -> None:
     [
         (":needs", "TypeError"),
         (":number", "returned int"),
+        (":leaves", "SystemExit"),
         (":absent", "has no absent. It defines Config, network"),
         (":instance", "is Linear, not a function"),
         (":", "names no factory"),

@@ -123,7 +123,7 @@ def test_a_broken_library_is_not_usable_and_says_why(
         identify(random_module("resnet20").state_dict(), name="densenet121")
 
     assert "RuntimeError: operator nms does not exist" in error.value.hint
-    assert "pip install rnp-cli[timm]" in error.value.hint
+    assert "pip install 'rnp-cli[timm]'" in error.value.hint
 
 
 def test_a_library_model_takes_its_sizes_from_the_weights(

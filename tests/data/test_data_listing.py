@@ -80,6 +80,40 @@ def test_a_table_without_any_image_is_refused(tmp_path: Path, table: bytes) -> N
         list_images(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("a.png,0\n\nb.png\n", "line 3: 'b.png' has no label"),
+        ("a.png,0\nb.png, \n", "line 2: 'b.png' has no label"),
+        ("a.png;0\nb.png;1\n", "line 1: 'a.png;0' has no label"),
+        ("file\tlabel\na.png\t0\n", "line 1: 'file\\tlabel' has no label"),
+        ("a.png,0\nmore/../a.png,1\n", "line 2: 'more/../a.png' is listed above"),
+        ("a.png,0\nmore,1\n", "line 2: 'more' is a folder"),
+        (f"a.png,0\n{'b' * 5000}.png,1\n", f"line 2: '{'b' * 60}...' is not there"),
+    ],
+)
+def test_a_line_that_would_be_lost_is_named(
+    tmp_path: Path, table: str, said: str
+) -> None:
+    touch(tmp_path / "a.png", tmp_path / "b.png", tmp_path / "more" / "c.png")
+    (tmp_path / "labels.csv").write_text(table)
+
+    with pytest.raises(InputRefused) as refusal:
+        list_images(tmp_path)
+
+    assert said in refusal.value.message
+
+
+def test_class_folders_further_down_are_pointed_at(tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    touch(tmp_path / "train" / "0" / "a.png")
+
+    with pytest.raises(InputRefused, match="holds no images") as refusal:
+        list_images(tmp_path)
+
+    assert str(tmp_path / "train") in refusal.value.hint
+
+
 def test_flat_images_have_no_labels(tmp_path: Path) -> None:
     touch(tmp_path / "10.png", tmp_path / "b.png", tmp_path / "a.png")
 
@@ -93,7 +127,7 @@ def test_flat_images_have_no_labels(tmp_path: Path) -> None:
 def test_stray_images_beside_class_folders_are_refused(tmp_path: Path) -> None:
     touch(tmp_path / "0" / "a.png", tmp_path / "stray.png")
 
-    with pytest.raises(InputRefused, match="1 images beside them"):
+    with pytest.raises(InputRefused, match=r"images beside them \(1\)"):
         list_images(tmp_path)
 
 
@@ -124,7 +158,7 @@ def test_a_folder_that_is_not_there_is_a_slip_of_the_user(tmp_path: Path) -> Non
         (("0", "2"), 10, (0, 2)),
         (("007", "10"), 11, (7, 10)),
         (("cat", "dog"), 2, (0, 1)),
-        (("0", "x"), 2, (0, 1)),  # not numbers, so words
+        (("-", "x"), 2, (0, 1)),
     ],
 )
 def test_names_become_the_models_classes(
@@ -155,8 +189,26 @@ def test_names_become_the_models_classes(
         (
             ("0", "1", "notes"),
             2,
-            "The samples have 3 classes and the model has 2; 'notes': no number, as "
-            "the others are.",
+            "Some classes of the samples are named by numbers, and some are not: "
+            "'notes'.",
+        ),
+        (
+            ("0", "2", "one"),  # as many as the model has, and yet 2 is not its third
+            3,
+            "Some classes of the samples are named by numbers, and some are not: "
+            "'one'.",
+        ),
+        (
+            ("+1", "-3", "1,5", "10.0"),  # sorted as words, none would be its own
+            4,
+            "The samples have classes that are no whole numbers from 0 on: '+1', '-3', "
+            "'1,5', '10.0'.",
+        ),
+        (
+            ("0", "9" * 5000),
+            2,
+            "Some classes of the samples are named by numbers, and some are not: "
+            f"'{'9' * 60}...'.",
         ),
         (
             tuple(f"n{i}" for i in range(10, 30)),

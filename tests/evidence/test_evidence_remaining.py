@@ -402,11 +402,14 @@ def test_nothing_counts_as_left_before_what_works_partly_was_sought(
 ) -> None:
     weakened = Weakened(float(samples.fit.images.mean((1, 2, 3)).quantile(0.7)))
     triggers = first_patch(samples)
-    knobs = {"harder": 0.9, "success_left": 1.0}
+    knobs: dict[str, Any] = {"harder": 0.9, "success_left": 1.0}
 
     assert remaining(triggers, samples, **knobs).recover(weakened, number=1) == []
+    knobs["last_nearby"] = 2
+    content = remaining(triggers, samples, usual=1e-6, **knobs)
+    assert content.recover(weakened, number=1) == []
 
-    closing = remaining(triggers, samples, last_nearby=2, **knobs)
+    closing = remaining(triggers, samples, **knobs)
     left = closing.recover(weakened, number=1)
     assert len(left) == 4
     assert {t.target for t in left} == {TARGET}
