@@ -117,7 +117,8 @@ def _parameter(
     if default is inspect.Parameter.empty:
         shown = "required"
     if isinstance(info, ArgumentInfo):
-        flag = info.metavar or name.upper()
+        more = "..." if get_origin(kind) is list else ""
+        flag = (info.metavar or name.upper()) + more
         flag = flag if default is inspect.Parameter.empty else f"[{flag}]"
     else:
         # Typer takes the first name for a default until it builds the option.

@@ -9,8 +9,12 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run ``rnp``; the exit code is one of ``rnp_cli.errors.ExitCode``."""
+    guarded_run(_run)
+
+
+def _run() -> None:
     from rnp_cli.cli.allocator import keep_freed_memory
     from rnp_cli.cli.app import app
 
     keep_freed_memory()
-    guarded_run(app)
+    app()

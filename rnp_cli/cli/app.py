@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from inspect import cleandoc
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperArgument, TyperCommand
 
 from rnp_cli._version import __version__
 from rnp_cli.cli.detect import detect
@@ -23,6 +24,19 @@ EXIT_CODES = (
     "be made safe within the accuracy budget, or seems to have a backdoor, or files do "
     "not agree; 2 usage or tool error; 3 input refused."
 )
+
+
+class _Command(TyperCommand):
+    """Its help names what options take; Typer's own shows Python's types for some."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for param in self.params:
+            if isinstance(param, TyperArgument):
+                param.metavar = param.metavar or str(param.name).upper()
+            elif getattr(param, "is_flag", False):
+                param.metavar = ""
+
 
 app = typer.Typer(
     name="rnp",
@@ -56,7 +70,7 @@ def _add(command: Callable[..., None], name: str | None = None) -> None:
     """Add a command, its help in paragraphs: Typer keeps the line breaks of code."""
     paragraphs = cleandoc(command.__doc__ or "").split("\n\n")
     text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-    app.command(name, help=text, epilog=EXIT_CODES)(command)
+    app.command(name, cls=_Command, help=text, epilog=EXIT_CODES)(command)
 
 
 _add(sanitize)

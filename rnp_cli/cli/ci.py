@@ -26,13 +26,18 @@ def job(*, is_one: bool) -> Iterator[None]:
     if not is_one:
         yield
         return
-    os.environ["TERM"] = "dumb"  # for Rich: neither colors nor spinners
-    os.environ.pop("FORCE_COLOR", None)
+    print_plainly()
     try:
         yield
     except RnpError as error:
         tell_error(error)
         raise
+
+
+def print_plainly() -> None:
+    """Let Rich use neither colors nor spinners."""
+    os.environ["TERM"] = "dumb"
+    os.environ.pop("FORCE_COLOR", None)
 
 
 def tell_error(error: RnpError) -> None:
@@ -73,8 +78,12 @@ def tell(report: Report) -> None:
             _annotate("notice", "Accepted", words.accepted(breach))
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary:
-        with Path(summary).open("a", encoding="utf-8") as file:
-            file.write(markdown(report))
+        try:
+            with Path(summary).open("a", encoding="utf-8") as file:
+                file.write(markdown(report))
+        except OSError as error:  # the model is written, and the verdict stands
+            said = f"The summary could not be written to {summary}: {error.strerror}."
+            _annotate("warning", "rnp", said)
 
 
 def _annotate(level: str, title: str, message: str) -> None:

@@ -133,7 +133,8 @@ def _value(layer: Layer, table: str, option: str, param: Any, ctx: Any) -> Any:
         try:
             param.process_value(ctx, value)
         except typer.BadParameter as error:
-            raise UsageError(f"{where} {option}: {error.message}") from error
+            said = error.message.removeprefix("Value error, ")
+            raise UsageError(f"{where} {option}: {said}") from error
     return value
 
 

@@ -11,7 +11,7 @@ import typer
 
 from rnp_cli.cli.guard import guarded
 from rnp_cli.cli.parameters import SanitizationFormat
-from rnp_cli.errors import UsageError
+from rnp_cli.errors import InputRefused, UsageError
 
 if TYPE_CHECKING:
     from rnp_cli.report.kinds import Kind
@@ -74,9 +74,16 @@ def inspect(
         formats = _formats(kind, report, output_format, model)
         show(report, output_format, kind.render, formats=formats)
         return
-    if output.suffix not in SUFFIXES:
-        raise UsageError(f"{output.name} does not end in {' or '.join(SUFFIXES)}.")
-    wanted = SUFFIXES[output.suffix]
+    if output_format != "table":
+        raise UsageError(
+            "A file is written in the format that its ending names, and --format says "
+            "how a report is printed.",
+            hint="Leave one of --output and --format out.",
+        )
+    wanted = SUFFIXES.get(output.suffix.lower())
+    if wanted is None:
+        endings = " or ".join(SUFFIXES)
+        raise UsageError(f"{output.name!r} is no name with the ending {endings}.")
     write = _formats(kind, report, wanted, model)[wanted]
     check_writable((output,), force=force)
     write_all({output: write(report).encode()}, force=force)
@@ -116,11 +123,20 @@ def _comparable(kind: Kind, report: Any) -> Any:
 
 def _read(file: Path) -> tuple[Kind, Any]:
     """Read a report, or the one that a sanitized model names."""
+    if not file.exists():
+        raise UsageError(f"There is no file {file}.", hint="Check the path.")
+    try:
+        return _report_in(file)
+    except InputRefused as error:
+        if file.name not in error.message:  # it may be one of two
+            error.add_note(f"This is about {file}.")
+        raise
+
+
+def _report_in(file: Path) -> tuple[Kind, Any]:
     from rnp_cli.report.find import report_of_model
     from rnp_cli.report.kinds import SANITIZATION, read_any_report
 
-    if not file.exists():
-        raise UsageError(f"There is no file {file}.", hint="Check the path.")
     if file.suffix == ".safetensors":
         from rnp_cli.checkpoints.header import read_safetensors_metadata
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rnp_cli.cli.settable import TABLES
+from rnp_cli.cli.settable import OWN, SHARED, TABLES
 from rnp_cli.cli.settings import Layer, unknown_key
 from rnp_cli.errors import UsageError
 
@@ -74,10 +74,23 @@ def _explained(
         if one["type"] == "extra_forbidden":
             *tables, key = map(str, one["loc"])
             if not tables:
-                return unknown_key(where, key, {*fields, *TABLES})
+                return _misplaced(where, key) or unknown_key(
+                    where, key, {*fields, *TABLES}
+                )
             known = type(fields[tables[0]]).model_fields
             return unknown_key(f"{where}: [{tables[0]}]", key, known)
     return UsageError(f"{where}: {misfits(error, knobs)}.")
+
+
+def _misplaced(where: str, key: str) -> UsageError | None:
+    """Say in which table an option belongs, if it is one."""
+    for table, options in {"options": SHARED, **OWN}.items():
+        if key in options:
+            return UsageError(
+                f"{where}: {key!r} is an option.",
+                hint=f"Write it below [{table}], and knobs outside of that table.",
+            )
+    return None
 
 
 def _check_budget(layers: Sequence[Layer]) -> None:

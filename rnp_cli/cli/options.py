@@ -49,7 +49,7 @@ def numbers(text: str | None, option: str) -> tuple[float, ...] | None:
     if not values or not all(map(math.isfinite, values)):
         raise UsageError(
             f"{option} takes numbers with commas between them, not {text!r}.",
-            hint=f"For example {option} 0.485,0.456,0.406, or one number for all.",
+            hint="For example 0.485,0.456,0.406, or one number for all channels.",
         )
     return values
 
@@ -60,7 +60,7 @@ def pair(text: str | None, option: str) -> tuple[float, float] | None:
     if values is None:
         return None
     if len(values) != 2:
-        raise UsageError(f"{option} takes two numbers, as {option}=-1,1.")
+        raise UsageError(f"{option} takes two numbers, such as 0,255.")
     return values[0], values[1]
 
 
@@ -88,22 +88,33 @@ def feeding(
 
 def policy(rules: Sequence[str]) -> Policy:
     """Parse ``backdoor``, ``left``, ``unheard``, ``accuracy=2``, ``residual=10``."""
-    from pydantic import ValidationError
-
     from rnp_cli.report.policy import Policy
 
     values: dict[str, Any] = {}
     for rule in rules:
-        name, equals, limit = rule.partition("=")
-        values[name] = limit if equals else True
+        name, value = _rule(rule)
+        if values.setdefault(name, value) != value:
+            raise UsageError(
+                f"--fail-on is given {name} twice, with different limits.",
+                hint="Keep one of the two.",
+            )
+    return Policy.model_validate(values)
+
+
+def _rule(rule: str) -> tuple[str, Any]:
+    from pydantic import ValidationError
+
+    from rnp_cli.report.policy import Policy
+
+    name, equals, limit = rule.partition("=")
     try:
-        bare = Policy.bare()
-        if any((value is True) != (name in bare) for name, value in values.items()):
+        if bool(equals) == (name in Policy.bare()):
             raise ValueError
-        return Policy.model_validate(values)
+        read = Policy.model_validate({name: limit if equals else True})
     except (ValidationError, ValueError) as error:
         raise UsageError(
-            f"--fail-on takes no {' or '.join(repr(rule) for rule in rules)}.",
+            f"--fail-on takes no {rule!r}.",
             hint="It takes backdoor, left, unheard, accuracy=POINTS and "
-            "residual=PERCENT, each once.",
+            "residual=PERCENT, both from 0 to 100.",
         ) from error
+    return name, getattr(read, name)

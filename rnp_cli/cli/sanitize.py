@@ -42,6 +42,7 @@ def sanitize(
         typer.Option(
             "--output",
             "-o",
+            metavar="FILE",
             help="A file for the sanitized model, ending in .safetensors, .onnx or "
             ".pt2; may be repeated. The report and the statement go beside the first. "
             "An ONNX model is written as .onnx.  \\[default: "
@@ -110,14 +111,15 @@ def sanitize(
         list[str] | None,
         typer.Option(
             envvar="RNP_SANITIZE_FAIL_ON",
+            metavar="RULE",
             help="End with exit code 1 for this, too: backdoor (evidence in MODEL, "
             "although removed), left (evidence in the sanitized model, weak as it may "
             "be, or after --method rnp, which does not look again), unheard (where "
             "mistakes go says nothing of MODEL, as without BatchNorm, so that some "
             "triggers may be missed), accuracy=POINTS "
             "(more lost on the holdout), or residual=PERCENT (of images that a "
-            "recovered trigger still turns). May be repeated. The sanitized model is "
-            "written all the same.",
+            "recovered trigger still turns). May be repeated; the variable has spaces "
+            "between rules. The sanitized model is written all the same.",
         ),
     ] = None,
     accepted: Accepted = None,

@@ -16,7 +16,7 @@ def scan(
     files: Annotated[
         list[Path],
         typer.Argument(
-            metavar="FILE...",
+            metavar="FILE",
             help="Model files and folders. A Hugging Face folder is one model; in any "
             "other folder, and below it, every file with a model's suffix is scanned.",
         ),

@@ -81,7 +81,9 @@ def load_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file; raise UsageError."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:  # no UTF-8, no TOML, or a huge number
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:  # no UTF-8, no TOML, or a huge number
         raise UsageError(f"{path} cannot be read: {error}.") from error
 
 
@@ -119,5 +121,5 @@ def _sets_something(path: Path) -> bool:
         with path.open("rb") as file:
             text = file.read(_MOST_BYTES)
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error}.") from error
+        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
     return _SECTION.search(text) is not None

@@ -36,6 +36,7 @@ def trigger(
         list[int] | None,
         typer.Option(
             min=0,
+            metavar="CLASS",
             help="A class to look at; may be given several times. Without it: all "
             "of them, and any class but the true one.",
         ),

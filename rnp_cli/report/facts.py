@@ -39,7 +39,7 @@ def model_facts(model: ModelInfo, fed: InputInfo, samples: SampleInfo) -> list[F
 def interval(accuracy: Accuracy) -> str:
     """Write an accuracy with what is known of it."""
     return (
-        f"{accuracy.value:.1%} ({accuracy.low:.1%} to {accuracy.high:.1%}, 95 % "
+        f"{accuracy.value:.1%} ({accuracy.low:.1%} to {accuracy.high:.1%}, 95% "
         f"interval, {accuracy.samples} images)"
     )
 

@@ -29,8 +29,8 @@ def render_scan(report: ScanReport) -> RenderableType:
     count = f"{len(report.files)} scanned, {report.refused} refused."
     if report.other_files:
         count += (
-            f" {report.other_files} other files in the folders have no model's suffix "
-            "and were not looked at."
+            f" Not looked at, since without a model's suffix: {report.other_files} "
+            f"other {_of(report.other_files, 'file')} in the folders."
         )
     return Group(
         *(part for model in report.files for part in _model(model)),
@@ -62,7 +62,8 @@ def _verdict(model: ScannedModel) -> Panel:
 
 
 def _facts(model: ScannedModel) -> Table:
-    rows = [("Format", model.format), ("Size", f"{model.size:,} bytes")]
+    size = f"{model.size:,} bytes" if model.size else ""
+    rows = [("Format", model.format), ("Size", size)]
     rows.append(("SHA-256", model.sha256))
     if model.architecture is not None:
         rows += _architecture(model.architecture)
@@ -91,7 +92,7 @@ def _architecture(guess: ArchitectureGuess) -> list[tuple[str, str]]:
         (
             "Architecture",
             f"{guess.names[0]}{by}, {guess.num_classes} classes, "
-            f"{guess.in_channels} input channels",
+            f"{guess.in_channels} input {_of(guess.in_channels, 'channel')}",
         )
     ]
     return [*rows, ("or", _some(guess.names[1:]))]
@@ -138,6 +139,10 @@ def _shapes(layer: LayerInfo) -> str:
         f"{'x'.join(map(str, shape)) or 'scalar'}"
         for shape, tensors in islice(groups, _MOST_NAMES)
     )
+
+
+def _of(count: int | None, thing: str) -> str:
+    return thing if count == 1 else f"{thing}s"
 
 
 def _some(names: Iterable[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +49,7 @@ class Found:
     other_files: int
 
 
-def find_models(paths: Iterable[Path]) -> Found:
+def find_models(paths: Sequence[Path]) -> Found:
     """Look through folders; a folder that is a Hugging Face model is one model.
 
     Links inside of folders are not followed but reported. Raises UsageError where a
@@ -77,8 +77,9 @@ def find_models(paths: Iterable[Path]) -> Found:
                 elif name not in (inside or ()):
                     models.append(folder / name)
     if not models and not unreachable:
+        named = " or ".join(plain(str(path)) for path in paths)
         raise UsageError(
-            "There is no model file in the folder.",
+            f"There is no model file in {named}.",
             hint=f"Files are taken by suffix: {' '.join(sorted(SUFFIXES))}. Give a "
             "file of another name by its own path.",
         )

@@ -84,6 +84,8 @@ def _of_subjects(files: Files) -> Iterator[Link]:
         found[bom] = (_BOM, sha256(files.bom))
     for name, (what, digest) in found.items():
         yield Link.between("statement", what, named.get(name), digest)
+    if files.report is None:
+        return  # which says what other models there are
     known = {*found, *(output.file for output in outputs(files))}
     for name in sorted(named.keys() - known):
         yield Link.between("statement", f"file {name}", named[name], None)

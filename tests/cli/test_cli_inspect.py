@@ -114,6 +114,39 @@ def test_an_ending_that_names_no_format_is_refused(rnp: Any, sanitized: Any) -> 
     assert ".html" in run.err
 
 
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("-o", ".html"), "'.html' is no name with the ending"),
+        (("-o", "page.html", "--format", "json"), "Leave one of --output and --format"),
+    ],
+)
+def test_an_output_that_says_nothing_clear_is_refused(
+    rnp: Any, sanitized: Any, tmp_path: Path, args: tuple[str, ...], said: str
+) -> None:
+    run = rnp("inspect", sanitized.report, *args)
+
+    assert (run.code, run.out) == (2, "")
+    assert said in run.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_endings_may_be_written_large(rnp: Any, sanitized: Any, tmp_path: Path) -> None:
+    assert rnp("inspect", sanitized.report, "-o", "PAGE.HTML").code == 0
+    assert "<html" in (tmp_path / "PAGE.HTML").read_text()
+
+
+def test_of_two_files_the_one_that_is_refused_is_named(
+    rnp: Any, sanitized: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "cut.safetensors").write_bytes(sanitized.model.read_bytes()[:100])
+
+    run = rnp("inspect", sanitized.report, "cut.safetensors")
+
+    assert (run.code, run.out) == (3, "")
+    assert "cut.safetensors" in run.err
+
+
 def test_two_reports_are_shown_side_by_side(rnp: Any, sanitized: Any) -> None:
     run = rnp("inspect", sanitized.report, sanitized.model)
 

@@ -53,6 +53,8 @@ def test_the_stronger_file_wins_knob_by_knob() -> None:
         ({"unlearn": {"learning_rat": 1}}, "nearest is 'learning_rate'"),
         ({"unlearned": {}}, "nearest is 'unlearn'"),
         ({"optoins": {"seed": 1}}, "nearest is 'options'"),
+        ({"seed": 1}, "'seed' is an option"),
+        ({"fpr": 0.1}, "'fpr' is an option"),
         (
             {"threshold": {"patience": "3"}},
             'threshold.patience must be a whole number, not "3"',
@@ -67,6 +69,13 @@ def test_a_bad_knob_is_named_with_its_file(knobs: dict[str, Any], said: str) -> 
         read_knobs((layer(), layer("weak.toml", **knobs)))
 
     assert error.value.message.startswith("weak.toml")
+
+
+def test_an_option_outside_of_its_table_is_told_where_it_belongs() -> None:
+    for key, table in (("seed", "[options]"), ("method", "[sanitize]")):
+        with pytest.raises(UsageError) as error:
+            read_knobs((layer(**{key: 1}),))
+        assert table in error.value.hint
 
 
 def float_knobs() -> list[tuple[str, ...]]:

@@ -67,4 +67,20 @@ def test_a_policy_that_is_none_is_refused(rule: str) -> None:
     with pytest.raises(UsageError, match="--fail-on") as error:
         options.policy([rule])
 
+    assert repr(rule) in error.value.message
     assert "accuracy=POINTS" in error.value.hint
+
+
+def test_only_the_rule_that_is_none_is_blamed() -> None:
+    with pytest.raises(UsageError) as error:
+        options.policy(["backdoor", "residual=1000"])
+
+    assert error.value.message == "--fail-on takes no 'residual=1000'."
+    assert "from 0 to 100" in error.value.hint
+
+
+def test_a_rule_may_be_repeated_but_not_contradicted() -> None:
+    assert options.policy(["residual=10", "residual=10.0"]) == Policy(residual=10)
+
+    with pytest.raises(UsageError, match="residual twice, with different limits"):
+        options.policy(["residual=10", "residual=99"])

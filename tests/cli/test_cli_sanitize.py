@@ -11,6 +11,7 @@ import pytest
 
 import rnp_cli.pipeline
 from rnp_cli.checkpoints.header import read_safetensors_metadata
+from rnp_cli.cli import ci
 from rnp_cli.report.sanitization import Report
 
 
@@ -338,6 +339,21 @@ def test_a_job_does_not_pass_without_the_settings_beside_the_model(
     refused(run, 2, "rnp.toml was not read")
     assert "error: rnp: rnp.toml was not read" in run.err
     assert "--config rnp.toml" in run.err
+
+
+def test_a_summary_that_cannot_be_written_changes_no_verdict(
+    sanitized: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "missing" / "summary.md"))
+
+    ci.tell(sanitized.result.report)
+
+    said = capsys.readouterr().err
+    assert "The summary could not be written to" in said
+    assert "No such file or directory." in said
 
 
 def test_a_setting_that_does_not_fit_is_named_in_a_panel(

@@ -138,7 +138,7 @@ def test_a_project_without_tools_that_is_named_sets_nothing(home: Path) -> None:
 
 
 def test_a_named_file_that_is_missing_is_an_error(home: Path) -> None:
-    with pytest.raises(UsageError, match=r"missing\.toml cannot be read"):
+    with pytest.raises(UsageError, match=r"missing\.toml cannot be read: No such"):
         find_settings(Path("missing.toml"), MODEL)
 
 

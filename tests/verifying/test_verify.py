@@ -121,6 +121,21 @@ def test_a_file_that_is_gone_is_missing(released: Any, which: str) -> None:
     assert states == {"missing"}
 
 
+def test_without_a_report_no_file_that_is_there_is_called_missing(
+    released: Any,
+) -> None:
+    """What else the statement names may be other models of the run."""
+    released.report.unlink()
+    said = json.loads(released.statement.read_text())
+    said["subject"].append({"name": "m.onnx", "digest": {"sha256": "0" * 64}})
+    released.statement.write_text(json.dumps(said))
+
+    missing = {what for _, what, state in broken(released.model) if state == "missing"}
+
+    assert "report file" in missing
+    assert "file m.onnx" not in missing
+
+
 def test_without_a_bom_nothing_is_missing(sanitized: Any) -> None:
     verification = verify(sanitized.model)
 
