@@ -76,7 +76,7 @@ def shares(
         return _LEFT + 10 + reach * (_RIGHT - _LEFT - 20)
 
     for percent in (0, 25, 50, 75, 100):
-        _grid(svg, _height(percent / 100), f"{percent} %")
+        _grid(svg, _height(percent / 100), f"{percent}%")
     for place in _whole_steps(low, high):
         _text(svg, at(place), _BOTTOM + 20, str(place), "middle")
     _text(svg, (_LEFT + _RIGHT) / 2, _HEIGHT - 8, across, "middle")

@@ -30,5 +30,5 @@ def phrase(family: Family, norm: float) -> str:
     if family == "overlay":
         return f"a pattern over {written} pixels"
     if family == "addition":
-        return f"a change of {written} % of a pixel's range added to the whole image"
+        return f"a change of {written}% of a pixel's range added to the whole image"
     return f"a warp by {written} pixels"

@@ -106,8 +106,8 @@ def _breaches(
     residual = 0.0 if report.success is None else 100 * report.success[1]
     if policy.residual is not None and residual > policy.residual + 1e-9:
         said = (
-            f"a recovered trigger still turns an estimated {residual:.0f} % of the "
-            f"images, {policy.residual:g} % are allowed"
+            f"a recovered trigger still turns an estimated {residual:.0f}% of the "
+            f"images, {policy.residual:g}% are allowed"
         )
         yield _breach("residual", residual, said, accepted, day)
 

@@ -184,7 +184,7 @@ def test_no_pairs_are_shown_where_none_was_sought(
 
 @pytest.mark.parametrize(
     ("family", "said"),
-    [("addition", "2.0 % of a pixel's range"), ("warp", "A warp by 2.80 pixels")],
+    [("addition", "2.0% of a pixel's range"), ("warp", "A warp by 2.80 pixels")],
 )
 def test_what_covers_the_image_is_told_in_its_own_unit(
     family: Family, said: str, make_detection: Any, rendered: Rendered

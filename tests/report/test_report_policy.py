@@ -18,7 +18,7 @@ from rnp_cli.report.schema import Accuracy
         (Policy(accuracy=2), ""),
         (Policy(accuracy=1.9), "2.0 points"),
         (Policy(residual=4), ""),
-        (Policy(residual=3), "an estimated 4 %"),
+        (Policy(residual=3), "an estimated 4%"),
         (Policy(left=True), ""),
         (Policy(unheard=True), ""),
     ],
@@ -93,7 +93,7 @@ def test_what_is_accepted_stays_in_the_report_and_does_not_fail(
     report = judged(make_report(), Policy(residual=3), [entry()])
 
     [breach] = report.breaches
-    assert "an estimated 4 %" in breach.said
+    assert "an estimated 4%" in breach.said
     assert breach.accepted == entry()
     assert not is_failed(report)
 
@@ -103,9 +103,9 @@ def test_what_is_accepted_stays_in_the_report_and_does_not_fail(
     [
         ({"expires": date(2024, 12, 31)}, "its acceptance expired on 2024-12-31"),
         ({"limit": 3.9}, "no more than 3.9 was accepted"),
-        ({"model": "cd" * 32}, "3 % are allowed"),
-        ({"rule": "accuracy"}, "3 % are allowed"),
-        ({"rule": "backdoor", "limit": None}, "3 % are allowed"),
+        ({"model": "cd" * 32}, "3% are allowed"),
+        ({"rule": "accuracy"}, "3% are allowed"),
+        ({"rule": "backdoor", "limit": None}, "3% are allowed"),
     ],
 )
 def test_what_no_entry_covers_fails_and_says_why(

@@ -54,7 +54,7 @@ def test_only_the_smallest_are_listed(make_triggers: Any, rendered: Rendered) ->
 @pytest.mark.parametrize(
     ("family", "panel", "head", "cell"),
     [
-        ("addition", "A change of 4.2 % of a pixel's range added", "Added, %", "4.2"),
+        ("addition", "A change of 4.2% of a pixel's range added", "Added, %", "4.2"),
         ("warp", "A warp by 0.04 pixels turns", "Warp, pixels", "0.04"),
     ],
 )
