@@ -14,8 +14,9 @@ demo: $(READY)
 	$(BIN)/python examples/digits/measure_attack.py \
 		examples/digits/model.pt build/digits.sanitized.safetensors
 
+# Two processes of one thread: what most tests compute is too small for more.
 test: lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .
