@@ -49,7 +49,8 @@ def _open(path: Path) -> Image.Image:
     except UnidentifiedImageError as error:
         raise _bad_image(path, f"it is none of {', '.join(FORMATS)}") from error
     except (Image.DecompressionBombError, OSError) as error:
-        raise _bad_image(path, str(error).rstrip(".")) from error
+        why = getattr(error, "strerror", None) or str(error)
+        raise _bad_image(path, why.rstrip(".")) from error
     if image.width * image.height > MAX_PIXELS:
         image.close()
         raise _bad_image(path, f"it claims {image.width} x {image.height} pixels")

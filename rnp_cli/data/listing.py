@@ -21,6 +21,8 @@ SUFFIXES = frozenset(
 )
 _MOST_NAMES = 12
 _MOST_LETTERS = 60  # that are shown of a name
+_MOST_DIGITS = 18  # of a class's number
+_WHOLE = re.compile(r"[0-9]+([.]0*)?")  # pandas writes 3 as 3.0 where labels lack
 _NUMERAL = re.compile(r"[+-]?[0-9]+([.,][0-9]*)?")  # however it is meant
 _LAYOUTS = (
     "Give a folder with one sub-folder per class, or images and a labels.csv with "
@@ -81,11 +83,12 @@ def class_numbers(names: tuple[str, ...], num_classes: int) -> dict[str, int]:
 
     Numbers name a class directly, counted from 0, or from 1 where the largest is
     ``num_classes``; other names are taken in sorted order and must be as many as the
-    model has classes. A mixture says nothing clear. Raises InputRefused.
+    model has classes. Of a mixture each number must be of its class either way, as
+    where letters follow 0 to 9. Raises InputRefused.
     """
     words = [name for name in names if not _is_number(name)]
     if not words:
-        numbers = {name: int(name) for name in names}
+        numbers = {name: _whole(name) for name in names}
         counted_from_one = (
             max(numbers.values()) == num_classes and min(numbers.values()) > 0
         )
@@ -98,7 +101,9 @@ def class_numbers(names: tuple[str, ...], num_classes: int) -> dict[str, int]:
                 hint=_BY_NUMBER,
             )
         return {name: number - first for name, number in numbers.items()}
-    if len(words) < len(names):
+    numerals = sorted(map(_whole, set(names) - set(words)))
+    is_clear = numerals == [*range(len(numerals))] and len(names) == num_classes
+    if numerals and not (is_clear and len(words) > 1):
         raise InputRefused(
             "Some classes of the samples are named by numbers, and some are not: "
             f"{_quoted(words)}.",
@@ -107,7 +112,7 @@ def class_numbers(names: tuple[str, ...], num_classes: int) -> dict[str, int]:
     unclear = [word for word in words if _NUMERAL.fullmatch(word)]
     if unclear:
         raise InputRefused(
-            f"The samples have classes that are no whole numbers from 0 on: "
+            f"These classes of the samples are no whole numbers from 0 on: "
             f"{_quoted(unclear)}.",
             hint=_BY_NUMBER,
         )
@@ -120,7 +125,7 @@ def class_numbers(names: tuple[str, ...], num_classes: int) -> dict[str, int]:
             f"{num_classes - 1}. Or name each by its class's number in the model, "
             "counted from 0; then some may be missing.",
         )
-    return {name: number for number, name in enumerate(names)}
+    return {name: n for n, name in enumerate(sorted(names, key=_natural))}
 
 
 def shortened(texts: Iterable[str]) -> str:
@@ -145,11 +150,19 @@ def _images(folder: Path) -> list[Path]:
 
 
 def _deeper(folders: Iterable[Path]) -> str:
-    """Say where class folders are, if they lie one level further down."""
-    for folder in folders:
-        if any(_images(inner) for inner in folder.iterdir() if inner.is_dir()):
-            return f"The folders in {folder} do: give that one, if they are classes."
-    return ""
+    """Say where class folders may be, if images lie one level further down."""
+    holding = [folder for folder in folders if _holds_folders_of_images(folder)]
+    if not holding:
+        return ""
+    named = shortened(map(str, holding))
+    return f"There are folders of images in {named}: give the one whose are classes."
+
+
+def _holds_folders_of_images(folder: Path) -> bool:
+    with suppress(OSError):
+        inner = [path for path in folder.iterdir() if path.is_dir()]
+        return not folder.name.startswith(".") and any(map(_images, inner))
+    return False
 
 
 def _from_table(folder: Path, table: Path) -> Listing:
@@ -157,13 +170,15 @@ def _from_table(folder: Path, table: Path) -> Listing:
     for number, (line, row) in enumerate(_rows(table)):
         path = folder / row[0]
         kind = _kind(path)
+        label = row[1].strip() if len(row) > 1 else ""
         is_image = path.suffix.lower() in SUFFIXES or kind == "file"
-        if number == 0 and len(row) > 1 and not is_image:
+        if number == 0 and label and not is_image and not _NUMERAL.fullmatch(label):
             continue  # the heading
         where = f"{table}, line {line}:"
-        if len(row) < 2 or not row[1].strip():
+        if not label or not row[0].strip():
+            lacks = "has no label" if row[0].strip() else "names no file"
             raise InputRefused(
-                f"{where} {_cut(row[0])!r} has no label.",
+                f"{where} {_cut(','.join(row))!r} {lacks}.",
                 hint="Each line has a file and its label, with a comma between them.",
             )
         if kind != "file":
@@ -171,13 +186,13 @@ def _from_table(folder: Path, table: Path) -> Listing:
                 f"{where} {_cut(row[0])!r} is {kind or 'not there'}.",
                 hint="Paths in labels.csv are those of images, relative to its folder.",
             )
-        name = os.path.normpath(path)
-        if name in listed:
+        _, before = listed.setdefault(os.path.normpath(path), (path, label))
+        if before != label:
             raise InputRefused(
-                f"{where} {_cut(row[0])!r} is listed above already.",
-                hint="List each image once.",
+                f"{where} {_cut(row[0])!r} has another label than above, "
+                f"{_cut(before)!r}.",
+                hint="Keep one of the two.",
             )
-        listed[name] = path, row[1].strip()
     if not listed:
         raise InputRefused(f"{table} names no image of its folder.", hint=_LAYOUTS)
     paths, labels = zip(*listed.values(), strict=True)
@@ -217,8 +232,12 @@ def _by_name(path: Path) -> tuple[int, int, str]:
 
 
 def _natural(name: str) -> tuple[int, int, str]:
-    return (0, int(name), name) if _is_number(name) else (1, 0, name)
+    return (0, _whole(name), name) if _is_number(name) else (1, 0, name)
 
 
 def _is_number(name: str) -> bool:
-    return name.isascii() and name.isdigit() and len(name) <= _MOST_LETTERS
+    return _WHOLE.fullmatch(name) is not None and len(name) <= _MOST_DIGITS
+
+
+def _whole(name: str) -> int:
+    return int(name.partition(".")[0])

@@ -69,11 +69,11 @@ class ClosingConfig(BaseModel):
     """Where a repair is fitted to fewer samples, those that are held out are searched,
     too; with more that would take twice the time."""
     partly: float = Field(0.5, gt=0, le=1)
-    """Share of images that these last attempts have to turn. What they find is pursued
-    where it is smaller than ``usual``, not until it is ``harder``."""
+    """Share of images that these last attempts have to turn."""
     usual: float = Field(1.0, gt=0)
     """How large the suspected class's trigger must be at least, beside that median, for
-    the result to count as safe when the rounds are over."""
+    the result to count as safe when the rounds are over; and for what turns part of the
+    images to be pursued no more."""
     success_left: float = Field(0.2, ge=0, le=1)
     """Share of clean images that the triggers found in the model as it came, or squares
     that lead there as to no other class, may still turn for the result to be safe."""
@@ -146,8 +146,8 @@ class Remaining:
         left = [t for t in found if not self._is_harder(t, self._usual[t.family])]
         if not left:
             partial = self._search_last(model)
-            least = self._config.usual
-            left = [t for t, usual in partial if t.norm < least * usual]
+            small = self._config.usual
+            left = [t for t, usual in partial if t.norm < small * usual]
             left += self._try_squares(model)
         self._places += [t for t in left if t.travels]
         return left or [t for t in self.first if self._works(model, t)]

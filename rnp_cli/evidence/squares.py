@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from rnp_cli.defense.samples import Samples, SplitSamples
 from rnp_cli.defense.score import logits_of
-from rnp_cli.evidence.recovered import RecoveredTrigger, estimated_success
+from rnp_cli.evidence.recovered import RecoveredTrigger, estimated_success, to_turn
 from rnp_cli.evidence.triggers.overlay import Overlay, surroundings
 
 _SIDES = (1 / 11, 1 / 8, 1 / 5)  # of the shorter side of an image
@@ -104,7 +104,7 @@ def squares_left(
     """Return the squares that lead to the target, if they do so as nothing else does.
 
     They turn more of the samples held out to it, by two standard errors, than any of
-    them turns to any other class.
+    them turns to any other class; at least two samples.
     extent: (1, height, width), of the patch that they lie near. images_each: that a
     square is tried on at first; the best for each class are tried on more.
     """
@@ -123,24 +123,26 @@ def squares_left(
         return _verified(model, more, some, goal, source)
 
     likeliest = leading[0].argsort(descending=True).tolist()
-    left, least = tried(target), _clearly_above(0.0, len(more))
+    count = len(to_turn(model, more, target, source))
+    left, least = tried(target), _clearly_above(0.0, count)
     for goal in (g for g in likeliest if g not in (target, source)):
         left = [trigger for trigger in left if trigger.success > least]
         if not left:
             return ()
         usual = max(trigger.success for trigger in tried(goal))
-        least = max(least, _clearly_above(usual, len(more)))
+        least = max(least, _clearly_above(usual, count))
     return tuple(trigger for trigger in left if trigger.success > least)
 
 
 def _clearly_above(share: float, count: int) -> float:
-    """Return what is two standard errors above a share of so many.
+    """Return what is two standard errors above a share of so many, or 1.5 samples.
 
-    The error is that of one more that is turned, and one that is not, or else one
-    sample would decide where none is turned (after Agresti and Coull, 1998).
+    The error is that of one more that is turned, and one that is not, or else there
+    would be none where none is turned (after Agresti and Coull, 1998).
     """
     likely = (share * count + 1) / (count + 2)
-    return share + 2 * math.sqrt(likely * (1 - likely) / (count + 2))
+    error = math.sqrt(likely * (1 - likely) / (count + 2))
+    return share + max(2 * error, 1.5 / max(1, count))
 
 
 def _drawn(samples: Samples, source: int | None, most: int, seed: int) -> Samples:

@@ -84,10 +84,13 @@ def test_a_table_without_any_image_is_refused(tmp_path: Path, table: bytes) -> N
     ("table", "said"),
     [
         ("a.png,0\n\nb.png\n", "line 3: 'b.png' has no label"),
-        ("a.png,0\nb.png, \n", "line 2: 'b.png' has no label"),
+        ("a.png,0\nb.png, \n", "line 2: 'b.png, ' has no label"),
         ("a.png;0\nb.png;1\n", "line 1: 'a.png;0' has no label"),
         ("file\tlabel\na.png\t0\n", "line 1: 'file\\tlabel' has no label"),
-        ("a.png,0\nmore/../a.png,1\n", "line 2: 'more/../a.png' is listed above"),
+        ("a.png,0\nmore/../a.png,1\n", "'more/../a.png' has another label than above"),
+        (",0\na.png,0\n", "line 1: ',0' names no file"),
+        ("x,0\na.png,0\n", "line 1: 'x' is not there"),
+        ("more,0\na.png,0\n", "line 1: 'more' is a folder"),
         ("a.png,0\nmore,1\n", "line 2: 'more' is a folder"),
         (f"a.png,0\n{'b' * 5000}.png,1\n", f"line 2: '{'b' * 60}...' is not there"),
     ],
@@ -104,14 +107,24 @@ def test_a_line_that_would_be_lost_is_named(
     assert said in refusal.value.message
 
 
+def test_an_image_that_is_listed_twice_counts_once(tmp_path: Path) -> None:
+    touch(tmp_path / "a.png", tmp_path / "b.png")
+    (tmp_path / "labels.csv").write_text("a.png,0\nb.png,1\n./a.png,0\n")
+
+    listing = list_images(tmp_path)
+
+    assert [path.name for path in listing.paths] == ["a.png", "b.png"]
+    assert listing.labels == ("0", "1")
+
+
 def test_class_folders_further_down_are_pointed_at(tmp_path: Path) -> None:
-    (tmp_path / "notes").mkdir()
-    touch(tmp_path / "train" / "0" / "a.png")
+    touch(tmp_path / ".git" / "objects" / "a.png", tmp_path / "notes" / "a.txt")
+    touch(tmp_path / "train" / "0" / "a.png", tmp_path / "val" / "0" / "a.png")
 
     with pytest.raises(InputRefused, match="holds no images") as refusal:
         list_images(tmp_path)
 
-    assert str(tmp_path / "train") in refusal.value.hint
+    assert f"in {tmp_path / 'train'}, {tmp_path / 'val'}:" in refusal.value.hint
 
 
 def test_flat_images_have_no_labels(tmp_path: Path) -> None:
@@ -159,6 +172,8 @@ def test_a_folder_that_is_not_there_is_a_slip_of_the_user(tmp_path: Path) -> Non
         (("007", "10"), 11, (7, 10)),
         (("cat", "dog"), 2, (0, 1)),
         (("-", "x"), 2, (0, 1)),
+        (("0.0", "2.", "10.00"), 11, (0, 2, 10)),  # as pandas writes whole numbers
+        (("0", "1", "A", "B"), 4, (0, 1, 2, 3)),  # as of characters
     ],
 )
 def test_names_become_the_models_classes(
@@ -199,10 +214,16 @@ def test_names_become_the_models_classes(
             "'one'.",
         ),
         (
-            ("+1", "-3", "1,5", "10.0"),  # sorted as words, none would be its own
+            ("0", "2", "A", "B"),  # as many as the model has, and 1 is missing
             4,
-            "The samples have classes that are no whole numbers from 0 on: '+1', '-3', "
-            "'1,5', '10.0'.",
+            "Some classes of the samples are named by numbers, and some are not: "
+            "'A', 'B'.",
+        ),
+        (
+            ("+1", "-3", "1,5", "1.5"),  # sorted as words, none would be its own
+            4,
+            "These classes of the samples are no whole numbers from 0 on: '+1', '-3', "
+            "'1,5', '1.5'.",
         ),
         (
             ("0", "9" * 5000),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from tiny_nets import CORNERS, Corners, corners
@@ -29,9 +31,14 @@ def extent(row: int, column: int) -> Tensor:
     return found
 
 
-def left(model: Corners, place: Tensor, **changed: object) -> list[RecoveredTrigger]:
+def left(
+    model: Corners,
+    place: Tensor,
+    samples: SplitSamples = SAMPLES,
+    **changed: object,
+) -> list[RecoveredTrigger]:
     usual = {"source": None, "images_each": 8, "seed": 0}
-    return [*squares_left(model, SAMPLES, place, TARGET, **usual | changed)]  # type: ignore[arg-type]
+    return [*squares_left(model, samples, place, TARGET, **usual | changed)]  # type: ignore[arg-type]
 
 
 def test_squares_of_all_extreme_colours_lie_near_the_patch() -> None:
@@ -125,6 +132,16 @@ def test_one_sample_does_not_decide() -> None:
 
     assert left(Few(1), extent(1, 5)) == []
     assert left(Few(20), extent(1, 5))
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_one_sample_of_a_source_does_not_decide(number: int) -> None:
+    of_three = (SAMPLES.holdout.labels == 3).nonzero()[:number, 0]
+    samples = replace(SAMPLES, holdout=SAMPLES.holdout.take(of_three))
+
+    found = left(Hidden(), extent(1, 5), samples, source=3)
+
+    assert bool(found) == (number > 1)
 
 
 def test_what_leads_from_one_class_is_tried_on_its_samples() -> None:
