@@ -27,7 +27,7 @@ EXIT_CODES = (
 
 
 class _Command(TyperCommand):
-    """Its help names what options take; Typer's own shows Python's types for some."""
+    """Names arguments as the pages do; flags take nothing, and no "bool"."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

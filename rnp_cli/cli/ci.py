@@ -19,23 +19,17 @@ _LEVELS = {"good": "notice", "doubtful": "warning", "bad": "error"}
 
 @contextmanager
 def job(*, is_one: bool) -> Iterator[None]:
-    """Print without colors and movement; annotate an error that ends the block.
-
-    Nothing changes where this is no job.
-    """
-    if not is_one:
-        yield
-        return
-    print_plainly()
+    """Annotate an error that ends the block, where this is a job."""
     try:
         yield
     except RnpError as error:
-        tell_error(error)
+        if is_one:
+            tell_error(error)
         raise
 
 
 def print_plainly() -> None:
-    """Let Rich use neither colors nor spinners."""
+    """Let Rich use neither colors nor spinners, from now on."""
     os.environ["TERM"] = "dumb"
     os.environ.pop("FORCE_COLOR", None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import sys
@@ -15,6 +16,17 @@ from rnp_cli.errors import ExitCode, RnpError, UsageError
 P = ParamSpec("P")
 _PIPE_CLOSED = 141  # 128 + SIGPIPE
 _INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+_REFUSALS = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EROFS,
+        errno.EACCES,
+        errno.EPERM,
+        errno.ENAMETOOLONG,
+    }
+)
 
 
 def guarded(command: Callable[P, None]) -> Callable[P, None]:
@@ -25,8 +37,10 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
         import typer
 
         try:
-            command(*args, **kwargs)
-            sys.stdout.flush()  # or else it fails where nobody catches that
+            try:
+                command(*args, **kwargs)
+            finally:  # or else it fails where nobody catches that
+                _flush()
         except RnpError as error:
             show_error(error)
             raise typer.Exit(int(error.exit_code)) from error
@@ -34,10 +48,11 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             _drop_output()
             raise typer.Exit(_PIPE_CLOSED) from None
         except OSError as error:
-            if error.errno is None:
+            refused = _of_system(error)
+            if refused is None:
                 raise
-            show_error(_of_system(error))
-            raise typer.Exit(int(ExitCode.ERROR)) from error
+            _tell(refused)
+            raise typer.Exit(int(refused.exit_code)) from error
         except KeyboardInterrupt as interrupt:
             _tell_interrupt(interrupt)
             raise typer.Exit(_INTERRUPTED) from None
@@ -47,26 +62,27 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
 
 def guarded_run(app: Callable[[], object]) -> None:
     """Run the whole application; a bug ends in 2, never in 1, and says it is one."""
-    is_job = "--ci" in sys.argv
-    if is_job:
+    if _is_job():
         ci.print_plainly()
     try:
         app()
     except SystemExit as ended:
         # Of options that do not parse: Typer shows it, and ends while it handles it.
         told = getattr(ended.__context__, "format_message", None)
-        if is_job and told is not None:
+        if _is_job() and told is not None:
             ci.tell_error(UsageError(told()))
         raise
     except RnpError as error:  # of options, before any command runs
-        if is_job:
-            ci.tell_error(error)
-        show_error(error)
+        _tell(error)
         sys.exit(error.exit_code)
     except KeyboardInterrupt as interrupt:  # of imports, before any command runs
         _tell_interrupt(interrupt)
         sys.exit(_INTERRUPTED)
-    except Exception:  # noqa: BLE001 - the last resort, and it shows everything
+    except Exception as error:  # noqa: BLE001 - the last resort, and shows everything
+        refused = _of_system(error) if isinstance(error, OSError) else None
+        if refused is not None:  # of --version and --help
+            _tell(refused)
+            sys.exit(refused.exit_code)
         traceback.print_exc()
         sys.stderr.write("This is a bug in rnp: please report it with these lines.\n")
         sys.exit(ExitCode.ERROR)
@@ -90,23 +106,47 @@ def show_error(error: RnpError) -> None:
     )
 
 
-def _of_system(error: OSError) -> UsageError:
-    """Say what the system refused: a name, a right, or room."""
+def _is_job() -> bool:
+    """Whether this is one in continuous integration, however far it was parsed."""
+    return "--ci" in sys.argv
+
+
+def _tell(error: RnpError) -> None:
+    if _is_job():
+        ci.tell_error(error)
+    show_error(error)
+
+
+def _of_system(error: OSError) -> RnpError | None:
+    """Return what the user can act on: room, names and rights. The rest are bugs."""
+    if error.errno not in _REFUSALS:
+        return None
+    why = error.strerror or str(error)
     if not _can_print():
         _drop_output()
-    where = "The output" if error.filename is None else str(error.filename)
-    return UsageError(
-        f"{where}: {error.strerror}.",
-        hint="Look at the name, the rights and the room there.",
+        return RnpError(
+            f"The output could not be written: {why}.",
+            hint="Make room or send it to another place, and run again.",
+        )
+    if error.filename is None:
+        return None
+    return RnpError(
+        f"{error.filename}: {why}.",
+        hint="Choose another name or place, or make room there, and run again.",
     )
 
 
 def _can_print() -> bool:
     try:
-        sys.stdout.flush()
+        _flush()
     except OSError:
         return False
     return True
+
+
+def _flush() -> None:
+    if sys.stdout is not None:  # as it is where the shell closed it
+        sys.stdout.flush()
 
 
 def _drop_output() -> None:

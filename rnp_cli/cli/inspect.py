@@ -74,16 +74,17 @@ def inspect(
         formats = _formats(kind, report, output_format, model)
         show(report, output_format, kind.render, formats=formats)
         return
-    if output_format != "table":
-        raise UsageError(
-            "A file is written in the format that its ending names, and --format says "
-            "how a report is printed.",
-            hint="Leave one of --output and --format out.",
-        )
     wanted = SUFFIXES.get(output.suffix.lower())
     if wanted is None:
-        endings = " or ".join(SUFFIXES)
-        raise UsageError(f"{output.name!r} is no name with the ending {endings}.")
+        raise UsageError(
+            f"{output.name} is not named after a format.",
+            hint=f"Let it end in {' or '.join(SUFFIXES)}, such as report.html.",
+        )
+    if output_format not in ("table", wanted):
+        raise UsageError(
+            f"{output.name} is to be {wanted}, and --format says {output_format}.",
+            hint="Leave --format out: the ending names the format.",
+        )
     write = _formats(kind, report, wanted, model)[wanted]
     check_writable((output,), force=force)
     write_all({output: write(report).encode()}, force=force)

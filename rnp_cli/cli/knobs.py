@@ -83,14 +83,15 @@ def _explained(
 
 
 def _misplaced(where: str, key: str) -> UsageError | None:
-    """Say in which table an option belongs, if it is one."""
-    for table, options in {"options": SHARED, **OWN}.items():
-        if key in options:
-            return UsageError(
-                f"{where}: {key!r} is an option.",
-                hint=f"Write it below [{table}], and knobs outside of that table.",
-            )
-    return None
+    """Say in which tables an option belongs, if it is one."""
+    of_tables = {"options": SHARED, **OWN}.items()
+    tables = [f"[{table}]" for table, options in of_tables if key in options]
+    if not tables:
+        return None
+    return UsageError(
+        f"{where}: {key!r} is an option, and stands in no table.",
+        hint=f"Write it below {' or '.join(tables)}.",
+    )
 
 
 def _check_budget(layers: Sequence[Layer]) -> None:

@@ -38,7 +38,11 @@ def _stem(model: Path) -> str:
     return str(stem)
 
 
-def numbers(text: str | None, option: str) -> tuple[float, ...] | None:
+def numbers(
+    text: str | None,
+    option: str,
+    example: str = "0.485,0.456,0.406, or one number for all channels",
+) -> tuple[float, ...] | None:
     """Parse ``0.5`` or ``0.49,0.48,0.45``."""
     if text is None:
         return None
@@ -49,14 +53,14 @@ def numbers(text: str | None, option: str) -> tuple[float, ...] | None:
     if not values or not all(map(math.isfinite, values)):
         raise UsageError(
             f"{option} takes numbers with commas between them, not {text!r}.",
-            hint="For example 0.485,0.456,0.406, or one number for all channels.",
+            hint=f"For example {example}.",
         )
     return values
 
 
 def pair(text: str | None, option: str) -> tuple[float, float] | None:
     """Parse ``0,255``."""
-    values = numbers(text, option)
+    values = numbers(text, option, "0,255")
     if values is None:
         return None
     if len(values) != 2:

@@ -29,8 +29,9 @@ def render_scan(report: ScanReport) -> RenderableType:
     count = f"{len(report.files)} scanned, {report.refused} refused."
     if report.other_files:
         count += (
-            f" Not looked at, since without a model's suffix: {report.other_files} "
-            f"other {_of(report.other_files, 'file')} in the folders."
+            f" Not looked at: {report.other_files} other "
+            f"{_plural('file', report.other_files)} in the folders, without a model's "
+            "suffix."
         )
     return Group(
         *(part for model in report.files for part in _model(model)),
@@ -92,7 +93,7 @@ def _architecture(guess: ArchitectureGuess) -> list[tuple[str, str]]:
         (
             "Architecture",
             f"{guess.names[0]}{by}, {guess.num_classes} classes, "
-            f"{guess.in_channels} input {_of(guess.in_channels, 'channel')}",
+            f"{guess.in_channels} input {_plural('channel', guess.in_channels)}",
         )
     ]
     return [*rows, ("or", _some(guess.names[1:]))]
@@ -141,7 +142,7 @@ def _shapes(layer: LayerInfo) -> str:
     )
 
 
-def _of(count: int | None, thing: str) -> str:
+def _plural(thing: str, count: int | None) -> str:
     return thing if count == 1 else f"{thing}s"
 
 

@@ -20,20 +20,43 @@ def run_alone(*args: str, stdout: Any = subprocess.PIPE, **env: str) -> Any:
         stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "COLUMNS": "200", **env},
+        env={**os.environ, "COLUMNS": "200", "PYTHONUNBUFFERED": "", **env},
     )
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="only Linux has a disk that is full")
-@pytest.mark.parametrize("command", [("schema", "verify"), ("scan", __file__)])
+@pytest.mark.parametrize(
+    "command",
+    [("schema", "verify"), ("scan", __file__), ("--version",), ("scan", "--help")],
+)
 def test_a_full_disk_behind_the_output_is_no_bug(command: tuple[str, ...]) -> None:
     with FULL.open("w") as full:
         ended = run_alone(*command, stdout=full)
 
     assert ended.returncode == 2
-    assert "The output: No space left on device." in ended.stderr
+    assert "The output could not be written: No space left on device" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert "Exception ignored" not in ended.stderr
+
+
+@pytest.mark.parametrize("command", [("schema", "verify"), ("scan", __file__)])
+def test_a_reader_that_has_gone_is_no_failed_policy(command: tuple[str, ...]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        ended = run_alone(*command, stdout=writing)
+    finally:
+        os.close(writing)
+
+    assert (ended.returncode, ended.stderr) == (141, "")
+
+
+def test_without_an_output_nothing_is_printed() -> None:
+    closed = ["sh", "-c", f"{sys.executable} -m rnp_cli schema verify >&-"]
+
+    ended = subprocess.run(closed, capture_output=True, text=True)
+
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("command", [("inspect",), ("detect", "--clean-dir", ".")])
@@ -45,11 +68,20 @@ def test_a_name_that_is_too_long_is_no_bug(rnp: Any, command: tuple[str, ...]) -
     assert "Traceback" not in run.err
 
 
-def test_an_error_of_the_system_without_a_number_is_a_bug(
-    rnp: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_a_job_is_told_what_the_system_refuses(rnp: Any) -> None:
+    run = rnp("sanitize", f"{'n' * 5000}.pt", "--clean-dir", ".", "--ci")
+
+    assert run.code == 2
+    assert run.err.startswith("error: rnp: ")
+    assert "File name too long." in run.err.splitlines()[0]
+
+
+@pytest.mark.parametrize("bug", [OSError("of our own"), FileNotFoundError(2, "no")])
+def test_other_errors_of_the_system_are_bugs(
+    rnp: Any, monkeypatch: pytest.MonkeyPatch, bug: OSError
 ) -> None:
     def fail(path: Path) -> bool:
-        raise OSError("of our own")
+        raise bug
 
     monkeypatch.setattr(Path, "exists", fail)
 
@@ -87,13 +119,12 @@ def test_help_is_no_error_of_a_job() -> None:
     assert "::error" not in ended.stderr
 
 
-def test_help_speaks_of_values_and_not_of_types() -> None:
+def test_help_says_what_options_take_and_not_their_types() -> None:
     for command in ("sanitize", "detect", "trigger", "filter", "inspect", "scan"):
-        shown = run_alone(command, "--help").stdout.replace("--help", "")
-        usage = next(line for line in shown.splitlines() if "Usage:" in line)
-        assert "MODEL" in usage or "FILE" in usage
-        assert "list[" not in shown.partition("Options")[2]
-        assert shown.count("<bool>") <= 1  # Typer's own --help
+        usage, _, options = run_alone(command, "--help").stdout.partition("─ Options")
+        assert "{MODEL}" in usage or "{FILE}" in usage
+        assert "list[" not in options
+        assert options.count("<bool>") == 1  # Typer's own --help
 
 
 def test_who_interrupts_the_start_is_shown_no_traceback() -> None:

@@ -72,7 +72,11 @@ def test_a_bad_knob_is_named_with_its_file(knobs: dict[str, Any], said: str) -> 
 
 
 def test_an_option_outside_of_its_table_is_told_where_it_belongs() -> None:
-    for key, table in (("seed", "[options]"), ("method", "[sanitize]")):
+    for key, table in (
+        ("seed", "below [options]."),
+        ("method", "below [sanitize]."),
+        ("fail-on", "below [sanitize] or [detect]."),
+    ):
         with pytest.raises(UsageError) as error:
             read_knobs((layer(**{key: 1}),))
         assert table in error.value.hint

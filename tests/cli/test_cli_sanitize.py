@@ -341,7 +341,7 @@ def test_a_job_does_not_pass_without_the_settings_beside_the_model(
     assert "--config rnp.toml" in run.err
 
 
-def test_a_summary_that_cannot_be_written_changes_no_verdict(
+def test_a_summary_that_cannot_be_written_is_told(
     sanitized: Any,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
