@@ -17,15 +17,15 @@ def verify(
     model: Annotated[Path, typer.Argument(help="A model that rnp sanitize wrote.")],
     report: Annotated[
         Path | None,
-        typer.Option(help="Its report.  \\[default: <stem>.report.json beside it]"),
+        typer.Option(help="Its report.  \\[default: the one that MODEL names]"),
     ] = None,
     statement: Annotated[
         Path | None,
-        typer.Option(help="Its statement.  \\[default: <stem>.intoto.json beside it]"),
+        typer.Option(help="Its statement.  \\[default: the report's stem.intoto.json]"),
     ] = None,
     bom: Annotated[
         Path | None,
-        typer.Option(help="Its BOM.  \\[default: <stem>.cdx.json, where it is there]"),
+        typer.Option(help="Its BOM.  \\[default: the report's stem.cdx.json]"),
     ] = None,
     output_format: ReportFormat = "table",
 ) -> None:
