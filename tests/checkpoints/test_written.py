@@ -53,5 +53,5 @@ def test_other_formats_are_refused(digits: Any, tmp_path: Path) -> None:
         with pytest.raises(InputRefused, match="is refused") as refusal:
             read_written_model(path)
         assert refusal.value.hint
-    with pytest.raises(UsageError, match=r"missing\.onnx"):
+    with pytest.raises(UsageError, match="There is no file"):
         read_written_model(tmp_path / "missing.onnx")
