@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,17 +14,6 @@ if TYPE_CHECKING:
     from rnp_cli.report.sanitization import Report
 
 _LEVELS = {"good": "notice", "doubtful": "warning", "bad": "error"}
-
-
-@contextmanager
-def job(*, is_one: bool) -> Iterator[None]:
-    """Annotate an error that ends the block, where this is a job."""
-    try:
-        yield
-    except RnpError as error:
-        if is_one:
-            tell_error(error)
-        raise
 
 
 def print_plainly() -> None:

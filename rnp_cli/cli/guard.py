@@ -42,7 +42,7 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             finally:  # or else it fails where nobody catches that
                 _flush()
         except RnpError as error:
-            show_error(error)
+            _tell(error)
             raise typer.Exit(int(error.exit_code)) from error
         except BrokenPipeError:  # whoever read the output has gone
             _drop_output()
@@ -112,6 +112,7 @@ def _is_job() -> bool:
 
 
 def _tell(error: RnpError) -> None:
+    """Show an error; a job has it as an annotation, too."""
     if _is_job():
         ci.tell_error(error)
     show_error(error)

@@ -153,35 +153,34 @@ def sanitize(
     from rnp_cli.pipeline import SanitizeRequest
     from rnp_cli.pipeline import sanitize as run
 
-    with ci.job(is_one=for_ci):
-        settings = settings_of(ctx)
-        if for_ci and config is None:
-            ci.refuse_unread(settings.unread)
-        layers = settings.layers
-        defense, evidence = read_knobs(layers, max_accuracy_drop)
-        request = SanitizeRequest(
-            model=model,
-            clean_dir=clean_dir,
-            outputs=tuple(output or [options.default_output(model)]),
-            compact=compact,
-            force=force,
-            bom=bom,
-            arch=arch,
-            labels=labels,
-            max_samples=max_samples,
-            **options.feeding(input_size, value_range, mean, std),
-            device=device,
-            seed=seed,
-            sources=sources(ctx),
-            defense=defense,
-            evidence=evidence,
-            method=method,
-            when=when,
-            policy=options.policy(fail_on or ()),
-            accepted=read_accepted(accepted),
-        )
-        with StageProgress() as progress:
-            result = run(request, listen=progress)
+    settings = settings_of(ctx)
+    if for_ci and config is None:
+        ci.refuse_unread(settings.unread)
+    layers = settings.layers
+    defense, evidence = read_knobs(layers, max_accuracy_drop)
+    request = SanitizeRequest(
+        model=model,
+        clean_dir=clean_dir,
+        outputs=tuple(output or [options.default_output(model)]),
+        compact=compact,
+        force=force,
+        bom=bom,
+        arch=arch,
+        labels=labels,
+        max_samples=max_samples,
+        **options.feeding(input_size, value_range, mean, std),
+        device=device,
+        seed=seed,
+        sources=sources(ctx),
+        defense=defense,
+        evidence=evidence,
+        method=method,
+        when=when,
+        policy=options.policy(fail_on or ()),
+        accepted=read_accepted(accepted),
+    )
+    with StageProgress() as progress:
+        result = run(request, listen=progress)
     _conclude(request, result, output_format, for_ci=for_ci)
 
 

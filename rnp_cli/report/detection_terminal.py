@@ -17,6 +17,7 @@ from rnp_cli.report.facts import (
     list_table,
     model_facts,
     not_checked,
+    only_in_json,
 )
 from rnp_cli.report.plain import plain
 
@@ -151,8 +152,7 @@ def _classes(detection: Detection) -> Group:
         sizes = [_size(by_class[target].get(family)) for family in shown]
         name, margin, drawn = _named(target, detection)
         table.add_row(name, *sizes, margin, drawn)
-    hidden = len(by_size) - _MOST_ROWS
-    more = f" {hidden} more are in the JSON." if hidden > 0 else ""
+    more = only_in_json(len(by_size) - _MOST_ROWS)
     note = (
         "Smallest change found that turns clean images to the class: a pattern laid "
         "over so many pixels, a change of all pixels by so many percent of their range "
@@ -198,8 +198,7 @@ def _pairs(detection: Detection, source: int) -> Group:
     for pair in by_size[:_MOST_ROWS]:
         turned = f"{pair.success:.0%}" if pair.found else ""
         table.add_row(_named(pair.target, detection)[0], _size(pair), turned)
-    hidden = len(by_size) - _MOST_ROWS
-    more = f" {hidden} more are in the JSON." if hidden > 0 else ""
+    more = only_in_json(len(by_size) - _MOST_ROWS)
     note = (
         f"Smallest pattern that turns clean images of {plain(named)} to the class. "
         f"Turned: the share of those held out that it turns.{more}"

@@ -70,6 +70,11 @@ def list_table(title: str) -> Table:
     )
 
 
+def only_in_json(hidden: int) -> str:
+    """Say how many rows a table leaves out, to follow a sentence; nothing if none."""
+    return f" {hidden} more are in the JSON." if hidden > 0 else ""
+
+
 def not_checked(notes: Iterable[str]) -> Group:
     """List what nobody looked at."""
     lines = (Text(f"- {plain(note)}", style="dim") for note in notes)

@@ -16,6 +16,7 @@ from rnp_cli.report.facts import (
     list_table,
     model_facts,
     not_checked,
+    only_in_json,
 )
 from rnp_cli.report.plain import plain
 from rnp_cli.report.triggers import RecoveredInfo, TriggerReport
@@ -90,8 +91,7 @@ def _table(triggers: list[RecoveredInfo], report: TriggerReport) -> Group:
         table.add_column("Sanitized", justify="right")
     for trigger in triggers[:_MOST_ROWS]:
         table.add_row(*_row(trigger, report))
-    hidden = len(triggers) - _MOST_ROWS
-    more = f" {hidden} more are in the JSON." if hidden > 0 else ""
+    more = only_in_json(len(triggers) - _MOST_ROWS)
     note = (
         f"{families.NOTES[report.family]} Index: how far it lies below those of the "
         "other classes, in standard deviations. Est. success: the attack success rate, "
