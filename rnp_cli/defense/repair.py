@@ -68,9 +68,10 @@ class RepairConfig(BaseModel):
     """How much it counts, beside the true labels, that the model answers clean images
     as the original does. More keeps more of its accuracy."""
     temperature: float = Field(2.0, gt=0)
-    newest: float = Field(0.5, ge=0, le=1)
-    """Share of the stamped images that carry a trigger found in this round; the others
-    carry one of all that were found so far."""
+    newest: float = Field(3.0, gt=0)
+    """How many times as often a trigger that was found in this round is stamped as one
+    that was found before. The last that are found alone are the least like the
+    attacker's, and must not push the others out."""
     shifted: float = Field(0.5, ge=0, le=1)
     """Share of patches that are laid on before images are shifted and flipped, and so
     end up elsewhere: the model unlearns them in more than one place."""
@@ -232,11 +233,10 @@ class _Fitting:
 
     def _draw(self, count: int, newest: int) -> Tensor:
         """Draw which trigger goes on which image."""
-        generator, known = self._generator, len(self._triggers)
-        drawn = torch.randint(known, (count,), generator=generator)
-        recent = torch.rand(count, generator=generator) < self._config.newest
-        last = known - 1 - torch.randint(newest, (count,), generator=generator)
-        return torch.where(recent, last, drawn)
+        often = torch.ones(len(self._triggers))
+        often[-newest:] = self._config.newest
+        generator = self._generator
+        return often.multinomial(count, replacement=True, generator=generator)
 
     def _stamp(self, images: Tensor, drawn: Tensor) -> Tensor:
         """Lay the triggers drawn on the images, some varied."""

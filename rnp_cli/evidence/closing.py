@@ -5,7 +5,9 @@ had something to say of the model as it came. A repair moves weights little: wha
 carried the backdoor sleeps in them, and unlearning can wake it, so that mistakes still
 go to its class. Where triggers had shown the backdoor, and show nothing now, that is no
 attack any more. Where the others alone had shown it, they must have ceased. A margin
-that is wide now says what inputs do to the model as it is, and always counts.
+says what inputs do to the model as it is now, but of inputs that are no images: where
+triggers had shown the backdoor, and show nothing now, it counts if its own evidence is
+strong. Weak evidence one network in twenty shows that has nothing to hide.
 """
 
 from __future__ import annotations
@@ -37,8 +39,12 @@ def still_speaks(before: Verdict, after: Verdict, config: VerdictConfig) -> bool
         return False
     if after.target != before.target:
         return after.level == "strong"
+    if convicted_by_triggers(before, config):
+        return convicted_by_triggers(after, config) or _margin_is_strong(after, config)
     if convicted_by_margins(after, config):
         return True
-    if convicted_by_triggers(before, config):
-        return convicted_by_triggers(after, config)
     return LEVELS.index(after.level) >= LEVELS.index(before.level)
+
+
+def _margin_is_strong(verdict: Verdict, config: VerdictConfig) -> bool:
+    return verdict.p_margin is not None and verdict.p_margin <= config.strong

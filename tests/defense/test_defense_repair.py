@@ -386,7 +386,7 @@ def test_only_the_one_of_two_triggers_that_travels_is_shifted(
     assert wears(stamped, free).float().mean() < 0.2
 
 
-@pytest.mark.parametrize(("newest", "share"), [(0.0, 0.5), (0.5, 0.75), (1.0, 1.0)])
+@pytest.mark.parametrize(("newest", "share"), [(1.0, 0.5), (3.0, 0.75), (9.0, 0.9)])
 def test_earlier_triggers_are_still_stamped_beside_the_newest(
     samples: SplitSamples, newest: float, share: float
 ) -> None:
@@ -399,6 +399,17 @@ def test_earlier_triggers_are_still_stamped_beside_the_newest(
     assert wears(early, first).all()
     assert (wears(late, first) ^ wears(late, second)).all()
     assert wears(late, second).float().mean().item() == pytest.approx(share, abs=0.1)
+
+
+def test_the_last_that_is_found_alone_does_not_push_the_others_out(
+    samples: SplitSamples,
+) -> None:
+    first = [Patch(row, 0) for row in range(6)]
+    last = Patch(5, 5)
+    _, stamped = shown_to(samples, [first, [last]], augmentation=Augmentation())
+
+    late = stamped.chunk(2)[1]
+    assert wears(late, last).float().mean().item() == pytest.approx(1 / 3, abs=0.1)
 
 
 def test_some_stamps_are_only_much_like_the_trigger(samples: SplitSamples) -> None:

@@ -45,8 +45,11 @@ def wide(p_inversion: float, p_margin: float, level: Level = "strong") -> Verdic
         (verdict(1e-6, 1e-6), verdict(1.0, 1e-6, target=0), True),
         (verdict(1e-6, 1e-6), verdict(1.0, 1e-3, "weak", target=0), False),
         (wide(1.0, 1e-6), wide(1.0, 1e-2, "weak"), True),
-        (wide(1e-6, 1e-6), wide(1.0, 1e-2, "weak"), True),  # triggers do not excuse it
-        (wide(1e-6, 1.0), wide(1.0, 1e-2, "weak"), True),  # a margin always counts
+        (wide(1e-6, 1e-6), wide(1.0, 1e-2, "weak"), False),  # one in twenty does so
+        (wide(1e-6, 1.0), wide(1.0, 1e-2, "weak"), False),
+        (wide(1e-6, 1e-6), wide(1.0, 1e-3), True),  # triggers do not excuse it
+        (wide(1e-6, 1.0), wide(1.0, 1e-3), True),
+        (wide(0.06, 1e-6), wide(1.0, 1e-2, "weak"), True),  # triggers had not told it
         (wide(1.0, 1e-6), wide(1.0, 1.0, "none"), False),
     ],
 )
