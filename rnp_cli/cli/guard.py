@@ -47,6 +47,8 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
         except BrokenPipeError:  # whoever read the output has gone
             _drop_output()
             raise typer.Exit(_PIPE_CLOSED) from None
+        except EOFError as error:  # or else Click ends with 1, as if a policy failed
+            raise RuntimeError("a file or stream ended early") from error
         except OSError as error:
             refused = _of_system(error)
             if refused is None:
@@ -68,6 +70,8 @@ def guarded_run(app: Callable[[], object]) -> None:
         app()
     except SystemExit as ended:
         # Of options that do not parse: Typer shows it, and ends while it handles it.
+        if isinstance(ended.__context__, BrokenPipeError):  # of --help, to which it is 1
+            sys.exit(_PIPE_CLOSED)
         told = getattr(ended.__context__, "format_message", None)
         if _is_job() and told is not None:
             ci.tell_error(UsageError(told()))

@@ -39,7 +39,9 @@ def test_a_full_disk_behind_the_output_is_no_bug(command: tuple[str, ...]) -> No
     assert "Exception ignored" not in ended.stderr
 
 
-@pytest.mark.parametrize("command", [("schema", "verify"), ("scan", __file__)])
+@pytest.mark.parametrize(
+    "command", [("schema", "verify"), ("scan", __file__), ("scan", "--help")]
+)
 def test_a_reader_that_has_gone_is_no_failed_policy(command: tuple[str, ...]) -> None:
     reading, writing = os.pipe()
     os.close(reading)
@@ -76,9 +78,11 @@ def test_a_job_is_told_what_the_system_refuses(rnp: Any) -> None:
     assert "File name too long." in run.err.splitlines()[0]
 
 
-@pytest.mark.parametrize("bug", [OSError("of our own"), FileNotFoundError(2, "no")])
-def test_other_errors_of_the_system_are_bugs(
-    rnp: Any, monkeypatch: pytest.MonkeyPatch, bug: OSError
+@pytest.mark.parametrize(
+    "bug", [OSError("of our own"), FileNotFoundError(2, "no"), EOFError("of Click")]
+)
+def test_other_errors_are_bugs(
+    rnp: Any, monkeypatch: pytest.MonkeyPatch, bug: Exception
 ) -> None:
     def fail(path: Path) -> bool:
         raise bug
