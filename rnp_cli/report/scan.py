@@ -97,6 +97,7 @@ class ScanReport(_Part):
     schema_version: Literal[1] = 1
     tool_version: str
     files: tuple[ScannedModel, ...]
+    without_models: tuple[str, ...] = ()  # folders that were given, by their paths
     other_files: int  # in the folders, with other suffixes: not looked at
 
     @property

@@ -33,6 +33,8 @@ def render_scan(report: ScanReport) -> RenderableType:
             f"{_plural('file', report.other_files)} in the folders, without a model's "
             "suffix."
         )
+    if report.without_models:
+        count += f" No model file in {', '.join(report.without_models)}."
     return Group(
         *(part for model in report.files for part in _model(model)),
         Text(count, style="bold"),

@@ -46,6 +46,7 @@ class Found:
 
     models: tuple[Path, ...]
     unreachable: tuple[tuple[Path, str], ...]  # with the reason
+    empty: tuple[Path, ...]  # folders that were given and hold no model file
     other_files: int
 
 
@@ -57,8 +58,10 @@ def find_models(paths: Sequence[Path]) -> Found:
     """
     models: list[Path] = []
     unreachable: list[tuple[Path, str]] = []
+    empty: list[Path] = []
     others = 0
     for path in paths:
+        known = len(models) + len(unreachable)
         if not os.path.lexists(path):
             raise UsageError(
                 f"There is no file {plain(str(path))}.", hint="Check the path."
@@ -76,6 +79,7 @@ def find_models(paths: Sequence[Path]) -> Found:
                     unreachable.append((folder / name, "It is a symbolic link"))
                 elif name not in (inside or ()):
                     models.append(folder / name)
+        empty += [path] if len(models) + len(unreachable) == known else []
     if not models and not unreachable:
         named = " or ".join(plain(str(path)) for path in paths)
         raise UsageError(
@@ -83,8 +87,12 @@ def find_models(paths: Sequence[Path]) -> Found:
             hint=f"Files are taken by suffix: {' '.join(sorted(SUFFIXES))}. Give a "
             "file of another name by its own path.",
         )
-    distinct = tuple(dict.fromkeys(models))
-    return Found(models=distinct, unreachable=tuple(unreachable), other_files=others)
+    return Found(
+        models=tuple(dict.fromkeys(models)),
+        unreachable=tuple(unreachable),
+        empty=tuple(dict.fromkeys(empty)),
+        other_files=others,
+    )
 
 
 def _walk(

@@ -49,7 +49,10 @@ def scan_models(paths: Sequence[Path], *, second_opinion: bool = False) -> ScanR
         refusal = Refusal(message=f"{reason}.", hint=_LINK_HINT)
         models.append(_described(path, replace(Scan.blank(), refusal=refusal)))
     return ScanReport(
-        tool_version=__version__, files=tuple(models), other_files=found.other_files
+        tool_version=__version__,
+        files=tuple(models),
+        without_models=tuple(plain(str(path)) for path in found.empty),
+        other_files=found.other_files,
     )
 
 

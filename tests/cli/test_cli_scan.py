@@ -63,6 +63,20 @@ def test_folders_are_searched(rnp: Rnp, downloads: Path) -> None:
     assert all(file["architecture"]["names"] for file in report["files"])
 
 
+def test_a_folder_without_a_model_beside_others_is_named(
+    rnp: Rnp, downloads: Path
+) -> None:
+    empty = downloads.parent / "empty"
+    empty.mkdir()
+
+    run = rnp("scan", downloads, empty, "--format", "json")
+    shown = rnp("scan", empty, downloads)
+
+    assert (run.code, shown.code) == (0, 0)
+    assert json.loads(run.out)["without_models"] == [str(empty)]
+    assert "No model file in" in shown.out
+
+
 def test_one_refused_file_decides_the_exit_code(rnp: Rnp, downloads: Path) -> None:
     (downloads / "evil.pkl").write_bytes(EVIL)
 
