@@ -18,7 +18,7 @@ ABLATIONS: Mapping[str, Change] = {
     "distillation": {"repair": {"distillation": 0.0}},
     "varied-stamps": {"repair": {"varied": 0.0}},
     "shifted-stamps": {"repair": {"shifted": 0.0}},
-    "newest-triggers-first": {"repair": {"newest": 0.0}},
+    "newest-triggers-first": {"repair": {"newest": 1.0}},
     "second-attempts": {"closing": {"attempts": 1}},
     "searches-near-patches": {"closing": {"nearby": 0, "last_nearby": 0}},
     "squares": {"closing": {"squares": 0}},

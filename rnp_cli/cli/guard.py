@@ -70,8 +70,8 @@ def guarded_run(app: Callable[[], object]) -> None:
         app()
     except SystemExit as ended:
         # Of options that do not parse: Typer shows it, and ends while it handles it.
-        if isinstance(ended.__context__, BrokenPipeError):  # of --help, to which it is 1
-            sys.exit(_PIPE_CLOSED)
+        if isinstance(ended.__context__, BrokenPipeError):
+            sys.exit(_PIPE_CLOSED)  # of --help, where Click says 1
         told = getattr(ended.__context__, "format_message", None)
         if _is_job() and told is not None:
             ci.tell_error(UsageError(told()))

@@ -13,8 +13,8 @@ What a repair leaves of a patch lies around the patch, works on some images only
 seldom found from a mask over the whole image. So searches are kept near the patches
 that were found before, too; and before nothing counts as left, many are, for what turns
 half of the images. That is held against what turns as many to the other classes, on the
-model as it came and wherever in the image, one search each. At last squares of one
-colour are tried there, which no gradient may lead to (``evidence/squares.py``).
+model as it came and wherever in the image, one search each. At last small drawn
+patches are tried there, which no gradient may lead to (``evidence/squares.py``).
 """
 
 from __future__ import annotations
@@ -62,9 +62,10 @@ class ClosingConfig(BaseModel):
     """The same, before nothing counts as left. They need to turn fewer images: what is
     left of a patch may work on some images only."""
     squares: int = Field(8, ge=0, le=100)
-    """Images that squares of one colour are tried on, near the patch that was found,
-    before nothing counts as left, without gradients; 0 leaves that out. What leads to
-    the suspected class as nothing leads to another is unlearned."""
+    """Images that squares of one colour and checkerboards are tried on, near the patch
+    that was found, before nothing counts as left, without gradients; 0 leaves that out.
+    The best are changed field by field, and what leads to the suspected class as
+    nothing leads to another is unlearned."""
     few: int = Field(200, ge=0)
     """Where a repair is fitted to fewer samples, those that are held out are searched,
     too; with more that would take twice the time."""

@@ -1,17 +1,20 @@
-"""Squares: patches of one colour, tried one after another, without gradients.
+"""Squares: small drawn patches, tried one after another, without gradients.
 
 A repair unlearns the triggers that were found, the smallest, which are speckles. What
 the attacker drew may work on, and no gradient leads there any more: fitting against
 what gradients find bends the gradients (Athalye et al., ICML 2018). So opaque squares
-of the eight extreme colours are simply tried, at every place near the patch that was
-found. A class that one of them leads to is held against what any of them does to the
-others.
+are simply tried, at every place near the patch that was found: of the eight extreme
+colours, and checkerboards of black and white, of which Gu et al. ("BadNets", 2017) made
+theirs. Those that lead best to a class are then changed, one field of three by three
+after another, as long as they lead there better: a pattern that is drawn in two colours
+is seldom more than a few fields from one of them. A class that one of them leads to is
+held against what any of them does to the others.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -25,37 +28,76 @@ from rnp_cli.evidence.recovered import RecoveredTrigger, estimated_success, to_t
 from rnp_cli.evidence.triggers.overlay import Overlay, surroundings
 
 _SIDES = (1 / 11, 1 / 8, 1 / 5)  # of the shorter side of an image
+_FIELDS = 3  # along a side
 _NEARBY = 1 / 16  # of it, around what is visible of the patch
 _MOST = 2048  # squares; where the places are more, some are left out
-_VERIFIED = 4  # squares for each class, of those that lead there best
-_SAMPLES = 100  # that these are tried on, at most
+_CHANGED = 4  # squares of a side for each class, of those that lead there best
+_CHANGES = 4  # fields that are changed of a square, at most
+_TRIED = 3  # times as many images as at first show whether a change is better
 _AT_ONCE = 256  # images
-_TIE = 1e-3  # what a logarithm counts beside the share that is turned
+_LOG = 0.02  # what a logarithm counts beside the share that is turned
+
+
+Fields = tuple[tuple[tuple[float, ...], ...], ...]
+"""What a square shows, in [0, 1]: (channel, row, column)."""
 
 
 @dataclass(frozen=True)
 class Square:
-    """Where one lies, and its colour, a number in [0, 1] for each channel."""
+    """Where one lies, in pixels, and what it shows."""
 
     top: int
     left: int
     side: int
-    colour: tuple[float, ...]
+    fields: Fields
 
     def lay_on(self, images: Tensor) -> Tensor:
         """Return images (batch, channel, height, width) with it on top."""
         stamped = images.clone()
-        colour = torch.tensor(self.colour, device=images.device).view(-1, 1, 1)
         rows = slice(self.top, self.top + self.side)
         columns = slice(self.left, self.left + self.side)
-        stamped[:, :, rows, columns] = colour
+        stamped[:, :, rows, columns] = self._pixels().to(images.device)
         return stamped
 
     def overlay(self, shape: Sequence[int]) -> Overlay:
         """Return it as a change of images of this shape (channel, height, width)."""
         pattern = self.lay_on(torch.zeros(1, *shape))[0]
-        mask = replace(self, colour=(1.0,)).lay_on(torch.zeros(1, 1, *shape[1:]))[0]
-        return Overlay(mask, pattern)
+        covers = replace(self, fields=(((1.0,),),))
+        return Overlay(covers.lay_on(torch.zeros(1, 1, *shape[1:]))[0], pattern)
+
+    def changes(self) -> list[Square]:
+        """Return those of which one field has the opposite colour."""
+        fields = torch.tensor(self.fields)
+        changed = []
+        for row, column in product(*map(range, fields.shape[1:])):
+            other = fields.clone()
+            other[:, row, column] = 1 - other[:, row, column]
+            changed.append(replace(self, fields=_nested(other)))
+        return changed
+
+    def _pixels(self) -> Tensor:
+        fields = torch.tensor(self.fields)
+        field = torch.arange(self.side) * fields.shape[1] // self.side
+        return fields[:, field][:, :, field]
+
+
+def _nested(fields: Tensor) -> Fields:
+    return tuple(tuple(tuple(row) for row in channel) for channel in fields.tolist())
+
+
+def drawings(channels: int, along: int) -> list[Fields]:
+    """Return what squares show to begin with, of so many fields along a side.
+
+    One extreme colour each, the first black, and the two checkerboards.
+    """
+    shape = (channels, along, along)
+    colours = torch.tensor([*product((0.0, 1.0), repeat=channels)])
+    shown = [*colours[:, :, None, None].expand(-1, *shape)]
+    if along > 1:
+        field = torch.arange(along)
+        checkers = ((field[:, None] + field) % 2).float()
+        shown += [one.expand(shape) for one in (checkers, 1 - checkers)]
+    return [_nested(fields) for fields in shown]
 
 
 def squares_near(extent: Tensor, channels: int) -> list[Square]:
@@ -66,14 +108,15 @@ def squares_near(extent: Tensor, channels: int) -> list[Square]:
     if not len(rows):
         return []
     sides = sorted({max(1, round(share * shorter)) for share in _SIDES})
+    drawn = {side: drawings(channels, min(side, _FIELDS)) for side in sides}
     first = max(1, round(shorter / 32))
     for step in range(first, first + shorter):
         squares = [
-            Square(top, left, side, colour)
+            Square(top, left, side, fields)
             for side in sides
             for top in _places(rows, side, extent.shape[1], step)
             for left in _places(columns, side, extent.shape[2], step)
-            for colour in product((0.0, 1.0), repeat=channels)
+            for fields in drawn[side]
         ]
         if len(squares) <= _MOST:
             break
@@ -104,34 +147,91 @@ def squares_left(
     """Return the squares that lead to the target, if they do so as nothing else does.
 
     They turn more of the samples held out to it, by two standard errors, than any of
-    them turns to any other class; at least two samples.
+    the same size turns to any other class; at least two samples.
     extent: (1, height, width), of the patch that they lie near. images_each: that a
     square is tried on at first; the best for each class are tried on more.
     """
-    few = _drawn(samples.fit, source, images_each, seed)
-    more = _drawn(samples.holdout, source, _SAMPLES, seed)
-    squares = squares_near(extent, samples.fit.images.shape[1])
-    if not squares or not len(few) or not len(more):
+    trying = _drawn(samples.fit, source, _TRIED * images_each, seed)
+    first = trying.take(torch.arange(min(images_each, len(trying))))
+    if not len(trying) or not len(to_turn(model, samples.holdout, target, source)):
         return ()
-    at_once = max(1, _AT_ONCE // len(few))
-    parts = [squares[i : i + at_once] for i in range(0, len(squares), at_once)]
-    leads = torch.cat([_leads(model, few, part) for part in parts])
-    leading, best = leads.topk(min(_VERIFIED, len(squares)), 0)  # (square, class)
+    contest = _Contest(model, first, trying, samples.holdout, target, source)
+    by_side: dict[int, list[Square]] = {}
+    for square in squares_near(extent, samples.fit.images.shape[1]):
+        by_side.setdefault(square.side, []).append(square)
+    return tuple(left for squares in by_side.values() for left in contest.won(squares))
 
-    def tried(goal: int) -> list[RecoveredTrigger]:
-        some = [squares[number] for number in best[:, goal].tolist()]
-        return _verified(model, more, some, goal, source)
 
-    likeliest = leading[0].argsort(descending=True).tolist()
-    count = len(to_turn(model, more, target, source))
-    left, least = tried(target), _clearly_above(0.0, count)
-    for goal in (g for g in likeliest if g not in (target, source)):
-        left = [trigger for trigger in left if trigger.success > least]
-        if not left:
-            return ()
-        usual = max(trigger.success for trigger in tried(goal))
-        least = max(least, _clearly_above(usual, count))
-    return tuple(trigger for trigger in left if trigger.success > least)
+@dataclass(frozen=True)
+class _Contest:
+    """Whether squares lead to the target as none of their size leads anywhere else.
+
+    first: samples that each is tried on. trying: that its changes are. held: that the
+    best are, none of which the others were fitted to.
+    """
+
+    model: nn.Module
+    first: Samples
+    trying: Samples
+    held: Samples
+    target: int
+    source: int | None
+
+    def won(self, squares: list[Square]) -> list[RecoveredTrigger]:
+        """Return the target's best, as far as no class has better ones."""
+        leads = _leads(self.model, self.first, squares)  # (square, class)
+        best = leads.topk(min(_CHANGED, len(squares)), 0)
+        count = len(to_turn(self.model, self.held, self.target, self.source))
+
+        def tried(goal: int) -> list[RecoveredTrigger]:
+            some = [squares[number] for number in best.indices[:, goal].tolist()]
+            some = _changed(self.model, self.trying, some, goal)
+            return [self._verified(square, goal) for square in some]
+
+        left, least = tried(self.target), _clearly_above(0.0, count)
+        likeliest = best.values[0].argsort(descending=True).tolist()
+        for goal in (g for g in likeliest if g not in (self.target, self.source)):
+            left = [trigger for trigger in left if trigger.success > least]
+            if not left:
+                return []
+            usual = max(trigger.success for trigger in tried(goal))
+            least = max(least, _clearly_above(usual, count))
+        return [trigger for trigger in left if trigger.success > least]
+
+    def _verified(self, square: Square, goal: int) -> RecoveredTrigger:
+        """Return it as a trigger for the goal, with what it turns of those held out."""
+        trigger = RecoveredTrigger(
+            target=goal,
+            change=square.overlay(self.held.images.shape[1:]),
+            norm=float(square.side**2),
+            success=0.0,
+            found=True,
+            source=self.source,
+        )
+        success = estimated_success(self.model, trigger, self.held)
+        return replace(trigger, success=success)
+
+
+def _changed(
+    model: nn.Module, samples: Samples, squares: list[Square], goal: int
+) -> list[Square]:
+    """Change a field of each as long as that leads better; return the best first."""
+    known: dict[Square, float] = {}
+
+    def best_of(some: Iterable[Square]) -> list[Square]:
+        new = [square for square in dict.fromkeys(some) if square not in known]
+        if new:
+            leads = _leads(model, samples, new)[:, goal].tolist()
+            known.update(zip(new, leads, strict=True))
+        return sorted(known, key=known.__getitem__, reverse=True)[: len(squares)]
+
+    best = best_of(squares)
+    for _ in range(_CHANGES):
+        before = best
+        best = best_of(change for square in before for change in square.changes())
+        if best == before:
+            break
+    return best
 
 
 def _clearly_above(share: float, count: int) -> float:
@@ -157,37 +257,18 @@ def _drawn(samples: Samples, source: int | None, most: int, seed: int) -> Sample
 def _leads(model: nn.Module, samples: Samples, squares: Sequence[Square]) -> Tensor:
     """Return how far each leads the samples to each class (square, class).
 
-    The share that it turns of samples of others; where that is equal, the mean of the
-    logarithm of what the model gives the class.
+    The share that it turns of samples of others, and a little of the mean logarithm of
+    what the model gives the class, which grows before any is turned.
     """
+    at_once = max(1, _AT_ONCE // len(samples))
+    parts = [squares[i : i + at_once] for i in range(0, len(squares), at_once)]
+    return torch.cat([_lead(model, samples, part) for part in parts])
+
+
+def _lead(model: nn.Module, samples: Samples, squares: Sequence[Square]) -> Tensor:
     stamped = torch.cat([square.lay_on(samples.images) for square in squares])
     says = logits_of(model, stamped).log_softmax(1)
     turned = F.one_hot(says.argmax(1), says.shape[1])
-    leads = (turned + _TIE * says).view(len(squares), len(samples), -1)
+    leads = (turned + _LOG * says).view(len(squares), len(samples), -1)
     is_own = F.one_hot(samples.labels, says.shape[1]).bool()
     return leads.masked_fill(is_own, 0).sum(1) / (~is_own).sum(0).clamp_min(1)
-
-
-def _verified(
-    model: nn.Module,
-    samples: Samples,
-    squares: Sequence[Square],
-    target: int,
-    source: int | None,
-) -> list[RecoveredTrigger]:
-    """Return them as triggers for the target, with what they turn of the samples."""
-    triggers = [
-        RecoveredTrigger(
-            target=target,
-            change=square.overlay(samples.images.shape[1:]),
-            norm=float(square.side**2),
-            success=0.0,
-            found=True,
-            source=source,
-        )
-        for square in squares
-    ]
-    return [
-        replace(trigger, success=estimated_success(model, trigger, samples))
-        for trigger in triggers
-    ]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from rnp_cli.defense.samples import SplitSamples
 from rnp_cli.evidence.recovered import RecoveredTrigger
-from rnp_cli.evidence.squares import Square, squares_left, squares_near
+from rnp_cli.evidence.squares import Fields, Square, squares_left, squares_near
 
 SAMPLES = SplitSamples(
     fit=corners(64, seed=0), holdout=corners(64, seed=1), num_classes=CORNERS
@@ -23,6 +24,21 @@ class Hidden(Corners):
     def forward(self, images: Tensor) -> Tensor:
         black = (images[:, 0, 1, 5:7] == 0).all(1).float()[:, None]
         return super().forward(images) + 20 * black * torch.eye(CORNERS)[TARGET]
+
+
+class Drawn(Corners):
+    """Leads to TARGET by a pattern of two rows, and a little by what is like it."""
+
+    pattern = torch.tensor([[0.0, 1.0], [1.0, 1.0]])
+
+    def forward(self, images: Tensor) -> Tensor:
+        like = (images[:, :, 1:3, 5:7] == self.pattern).all(1).sum((1, 2))
+        leads = 20.0 * (like == 4) + 0.3 * like
+        return super().forward(images) + leads[:, None] * torch.eye(CORNERS)[TARGET]
+
+
+def plain(*colour: float) -> Fields:
+    return tuple(((part,),) for part in colour)
 
 
 def extent(row: int, column: int) -> Tensor:
@@ -45,12 +61,34 @@ def test_squares_of_all_extreme_colours_lie_near_the_patch() -> None:
     squares = squares_near(extent(4, 4), channels=3)
 
     assert {square.side for square in squares} == {1, 2}
-    assert {square.colour for square in squares} >= {(0, 0, 0), (1, 1, 1), (1, 0, 1)}
-    assert len({square.colour for square in squares}) == 8
+    shown = {square.fields for square in squares if square.side == 1}
+    assert shown == {plain(*colour) for colour in product((0, 1), repeat=3)}
     for square in squares:
         assert 3 <= square.top <= 6 - square.side
         assert 3 <= square.left <= 6 - square.side
-    assert len(squares) == 8 * (3 * 3 + 2 * 2)
+    assert len(squares) == 8 * 3 * 3 + 10 * 2 * 2
+
+
+def test_checkerboards_are_among_them() -> None:
+    squares = squares_near(torch.ones(1, 33, 33), channels=1)
+
+    board = [[1.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 1.0]]
+    other = [[1 - field for field in row] for row in board]
+    first = [s for s in squares if (s.top, s.left, s.side) == (0, 0, 3)]
+    laid = [s.lay_on(torch.zeros(1, 1, 33, 33))[0, 0, :3, :3].tolist() for s in first]
+    assert board in laid
+    assert other in laid
+
+
+def test_each_change_is_of_one_field() -> None:
+    square = Square(top=0, left=0, side=6, fields=(((1.0, 0.0), (0.0, 0.5)),))
+    images = torch.full((1, 1, 6, 6), 0.25)
+
+    changed = torch.cat([change.lay_on(images) for change in square.changes()])
+
+    far = (changed - square.lay_on(images)).abs()
+    assert len(far) == 4
+    assert far.sum((1, 2, 3)).tolist() == [9, 9, 9, 0]  # gray has no opposite
 
 
 @pytest.mark.parametrize("size", [28, 64, 224])
@@ -78,7 +116,7 @@ def test_a_patch_everywhere_does_not_take_for_ever() -> None:
 
 def test_a_square_is_the_same_laid_on_and_as_a_trigger() -> None:
     images = torch.rand(5, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    square = Square(top=2, left=5, side=2, colour=(1.0, 0.0, 0.5))
+    square = Square(top=2, left=5, side=2, fields=plain(1.0, 0.0, 0.5))
 
     laid = square.lay_on(images)
 
@@ -95,6 +133,15 @@ def test_what_no_gradient_leads_to_is_found() -> None:
         assert trigger.target == TARGET
         assert trigger.success == 1
         assert float(trigger.change.extent()[0, 1, 5:7].min()) == 1
+
+
+def test_a_pattern_is_found_field_by_field() -> None:
+    found = left(Drawn(), extent(1, 5))
+
+    [pattern] = [trigger for trigger in found if trigger.success == 1]
+    assert pattern.norm == 4
+    shown = pattern.change.picture()[:, 1:3, 5:7]
+    assert torch.equal(shown, Drawn.pattern.expand_as(shown))
 
 
 @pytest.mark.parametrize(
