@@ -14,7 +14,8 @@ seldom found from a mask over the whole image. So searches are kept near the pat
 that were found before, too; and before nothing counts as left, many are, for what turns
 half of the images. That is held against what turns as many to the other classes, on the
 model as it came and wherever in the image, one search each. At last small drawn
-patches are tried there, which no gradient may lead to (``evidence/squares.py``).
+patches, which no gradient may lead to, are tried near the smallest of all that were
+found (``evidence/squares.py``).
 """
 
 from __future__ import annotations
@@ -62,10 +63,10 @@ class ClosingConfig(BaseModel):
     """The same, before nothing counts as left. They need to turn fewer images: what is
     left of a patch may work on some images only."""
     squares: int = Field(8, ge=0, le=100)
-    """Images that squares of one colour and checkerboards are tried on, near the patch
-    that was found, before nothing counts as left, without gradients; 0 leaves that out.
-    The best are changed field by field, and what leads to the suspected class as
-    nothing leads to another is unlearned."""
+    """Images that squares of one colour and checkerboards are tried on, near the
+    smallest patch that was found, before nothing counts as left, without gradients; 0
+    leaves that out. The best are changed field by field, and what leads to the
+    suspected class as nothing leads to another is unlearned."""
     few: int = Field(200, ge=0)
     """Where a repair is fitted to fewer samples, those that are held out are searched,
     too; with more that would take twice the time."""
@@ -128,6 +129,7 @@ class Remaining:
         self._harder = config.harder if is_told else config.harder_blind
         self.newest: tuple[RecoveredTrigger, ...] = ()
         self._places = [t for t in self.first if t.travels]
+        self._patches = [*self._places]  # that turn as many images as is asked for
         self._latest = seed
         self._partial: tuple[tuple[RecoveredTrigger, float], ...] | None = None
         self._usual_partial: tuple[float, ...] | None = None
@@ -144,6 +146,7 @@ class Remaining:
         self.newest = tuple(self._search(model))
         self._partial = self._squares = None
         found = [t for t in self.newest if t.found]
+        self._patches += [t for t in found if t.travels]
         left = [t for t in found if not self._is_harder(t, self._usual[t.family])]
         if not left:
             partial = self._search_last(model)
@@ -189,14 +192,17 @@ class Remaining:
         return self._partial
 
     def _try_squares(self, model: nn.Module) -> tuple[RecoveredTrigger, ...]:
-        """Try what no gradient leads to; nothing where no patch was found before."""
-        patches = [t for t in self.first if t.travels]
+        """Try what no gradient leads to, near the smallest patch that was ever found.
+
+        Nothing where none was.
+        """
         self._squares = ()
-        if patches and self._target is not None and self._config.squares:
+        if self._patches and self._target is not None and self._config.squares:
+            smallest = min(self._patches, key=lambda patch: patch.norm)
             self._squares = squares_left(
                 model,
                 self._samples,
-                patches[0].change.extent(),
+                smallest.change.extent(),
                 self._target,
                 source=self._source,
                 images_each=self._config.squares,

@@ -567,3 +567,22 @@ def test_no_squares_are_tried_without_a_patch_or_a_class(
         closing = remaining(triggers, samples, target=target, **knobs)
         closing.conclude(Hidden())
         assert closing.is_usual()
+
+
+def test_squares_lie_near_the_smallest_patch_that_was_ever_found(
+    samples: SplitSamples,
+) -> None:
+    def elsewhere(trigger: RecoveredTrigger) -> RecoveredTrigger:
+        mask = trigger.change.extent().flip(1)
+        return replace(trigger, change=Overlay(mask, torch.zeros(1, 8, 8)), norm=60.0)
+
+    triggers = [*map(elsewhere, first_patch(samples))]
+    knobs = {"harder": 1e6, "usual": 1e-6, "squares": 4}
+    misled, closing = (remaining(triggers, samples, **knobs) for _ in range(2))
+
+    closing.recover(Corners(target=TARGET), number=1)
+    for searched in (misled, closing):
+        searched.conclude(Hidden())
+
+    assert misled.is_usual()
+    assert not closing.is_usual()
