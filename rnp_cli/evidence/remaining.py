@@ -14,8 +14,8 @@ seldom found from a mask over the whole image. So searches are kept near the pat
 that were found before, too; and before nothing counts as left, many are, for what turns
 half of the images. That is held against what turns as many to the other classes, on the
 model as it came and wherever in the image, one search each. At last small drawn
-patches, which no gradient may lead to, are tried near the smallest of all that were
-found (``evidence/squares.py``).
+patches, which no gradient may lead to, are tried in the corners and near the smallest
+of all that were found (``evidence/squares.py``).
 """
 
 from __future__ import annotations
@@ -63,10 +63,10 @@ class ClosingConfig(BaseModel):
     """The same, before nothing counts as left. They need to turn fewer images: what is
     left of a patch may work on some images only."""
     squares: int = Field(8, ge=0, le=100)
-    """Images that squares of one colour and checkerboards are tried on, near the
-    smallest patch that was found, before nothing counts as left, without gradients; 0
-    leaves that out. The best are changed field by field, and what leads to the
-    suspected class as nothing leads to another is unlearned."""
+    """Images that squares of one colour and checkerboards are tried on, in the corners
+    and near the smallest patch that was found, before nothing counts as left, without
+    gradients; 0 leaves that out. The best are changed field by field, and what leads to
+    the suspected class as nothing leads to another is unlearned."""
     few: int = Field(200, ge=0)
     """Where a repair is fitted to fewer samples, those that are held out are searched,
     too; with more that would take twice the time."""

@@ -3,12 +3,12 @@
 A repair unlearns the triggers that were found, the smallest, which are speckles. What
 the attacker drew may work on, and no gradient leads there any more: fitting against
 what gradients find bends the gradients (Athalye et al., ICML 2018). So opaque squares
-are simply tried, at every place near the patch that was found: of the eight extreme
-colours, and checkerboards of black and white, of which Gu et al. ("BadNets", 2017) made
-theirs. Those that lead best to a class are then changed, one field of three by three
-after another, as long as they lead there better: a pattern that is drawn in two colours
-is seldom more than a few fields from one of them. A class that one of them leads to is
-held against what any of them does to the others.
+are simply tried, at every place near the patch that was found, and in the corners: of
+the eight extreme colours, and checkerboards of black and white, like that of Gu et al.
+("BadNets", 2017). Those that lead best to a class are then changed, one field of three
+by three after another, as long as they lead there better: a pattern that is drawn in
+two colours is seldom more than a few fields from one of them. What one of them does to
+a class is held against what any of its size does to the others.
 """
 
 from __future__ import annotations
@@ -101,8 +101,12 @@ def drawings(channels: int, along: int) -> list[Fields]:
 
 
 def squares_near(extent: Tensor, channels: int) -> list[Square]:
-    """List all that lie near what is visible of a patch's extent (1, height, width)."""
-    shorter = min(extent.shape[1:])
+    """List all that lie near what is visible of a patch's extent (1, height, width).
+
+    And those in the corners, where patches are usually laid.
+    """
+    height, width = extent.shape[1:]
+    shorter = min(height, width)
     near = surroundings(extent, _NEARBY)[0]
     rows, columns = near.any(1).nonzero()[:, 0], near.any(0).nonzero()[:, 0]
     if not len(rows):
@@ -110,17 +114,37 @@ def squares_near(extent: Tensor, channels: int) -> list[Square]:
     sides = sorted({max(1, round(share * shorter)) for share in _SIDES})
     drawn = {side: drawings(channels, min(side, _FIELDS)) for side in sides}
     first = max(1, round(shorter / 32))
+    corners = {side: _corners(side, height, width, inset=first) for side in sides}
     for step in range(first, first + shorter):
+        spots = {
+            side: product(
+                _places(rows, side, height, step), _places(columns, side, width, step)
+            )
+            for side in sides
+        }
         squares = [
             Square(top, left, side, fields)
             for side in sides
-            for top in _places(rows, side, extent.shape[1], step)
-            for left in _places(columns, side, extent.shape[2], step)
+            for top, left in sorted({*spots[side], *corners[side]})
             for fields in drawn[side]
         ]
         if len(squares) <= _MOST:
             break
     return squares
+
+
+def _corners(side: int, height: int, width: int, *, inset: int) -> set[tuple[int, int]]:
+    """Return where a square may begin that lies in a corner, or so far from its edges.
+
+    None where it would not fit.
+    """
+    return {
+        (top, left)
+        for away in (0, inset)
+        for top in (away, height - side - away)
+        for left in (away, width - side - away)
+        if 0 <= top <= height - side and 0 <= left <= width - side
+    }
 
 
 def _places(near: Tensor, side: int, size: int, step: int) -> list[int]:

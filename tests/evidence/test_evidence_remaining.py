@@ -570,19 +570,27 @@ def test_no_squares_are_tried_without_a_patch_or_a_class(
 
 
 def test_squares_lie_near_the_smallest_patch_that_was_ever_found(
-    samples: SplitSamples,
+    samples: SplitSamples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def elsewhere(trigger: RecoveredTrigger) -> RecoveredTrigger:
         mask = trigger.change.extent().flip(1)
         return replace(trigger, change=Overlay(mask, torch.zeros(1, 8, 8)), norm=60.0)
 
+    places = []
+
+    def note(model: Any, some: Any, extent: Tensor, target: int, **_: Any) -> tuple[()]:
+        places.append(extent)
+        return ()
+
+    monkeypatch.setattr("rnp_cli.evidence.remaining.squares_left", note)
     triggers = [*map(elsewhere, first_patch(samples))]
-    knobs = {"harder": 1e6, "usual": 1e-6, "squares": 4}
-    misled, closing = (remaining(triggers, samples, **knobs) for _ in range(2))
+    closing = remaining(triggers, samples, harder=1e6, usual=1e-6, squares=4)
 
+    closing.conclude(Corners())
     closing.recover(Corners(target=TARGET), number=1)
-    for searched in (misled, closing):
-        searched.conclude(Hidden())
+    closing.conclude(Corners())
 
-    assert misled.is_usual()
-    assert not closing.is_usual()
+    assert torch.equal(places[0], closing.first[0].change.extent())
+    smallest = min(closing.newest, key=lambda t: t.norm)
+    assert smallest.norm < closing.first[0].norm
+    assert torch.equal(places[1], smallest.change.extent())

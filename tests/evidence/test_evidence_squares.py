@@ -26,6 +26,14 @@ class Hidden(Corners):
         return super().forward(images) + 20 * black * torch.eye(CORNERS)[TARGET]
 
 
+class Inside(Corners):
+    """The same, away from all corners."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        black = (images[:, 0, 3, 3:5] == 0).all(1).float()[:, None]
+        return super().forward(images) + 20 * black * torch.eye(CORNERS)[TARGET]
+
+
 class Drawn(Corners):
     """Leads to TARGET by a pattern of two rows, and a little by what is like it."""
 
@@ -63,10 +71,22 @@ def test_squares_of_all_extreme_colours_lie_near_the_patch() -> None:
     assert {square.side for square in squares} == {1, 2}
     shown = {square.fields for square in squares if square.side == 1}
     assert shown == {plain(*colour) for colour in product((0, 1), repeat=3)}
-    for square in squares:
-        assert 3 <= square.top <= 6 - square.side
-        assert 3 <= square.left <= 6 - square.side
-    assert len(squares) == 8 * 3 * 3 + 10 * 2 * 2
+    near = [
+        square
+        for square in squares
+        if 3 <= square.top <= 6 - square.side and 3 <= square.left <= 6 - square.side
+    ]
+    assert len(near) == 8 * 3 * 3 + 10 * 2 * 2
+    assert len(squares) == len(near) + 8 * 8 + 10 * 8  # in corners and a pixel away
+
+
+def test_corners_are_tried_wherever_the_patch_was_found() -> None:
+    squares = squares_near(extent(4, 4), channels=1)
+
+    of_one = {(s.top, s.left) for s in squares if s.side == 1}
+    of_two = {(s.top, s.left) for s in squares if s.side == 2}
+    assert {*product((0, 7), repeat=2), *product((1, 6), repeat=2)} <= of_one
+    assert {*product((0, 6), repeat=2), *product((1, 5), repeat=2)} <= of_two
 
 
 def test_checkerboards_are_among_them() -> None:
@@ -145,7 +165,7 @@ def test_a_pattern_is_found_field_by_field() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "place"), [(Corners(), extent(1, 5)), (Hidden(), extent(6, 1))]
+    ("model", "place"), [(Corners(), extent(1, 5)), (Inside(), extent(6, 1))]
 )
 def test_where_nothing_is_nothing_is_found(model: Corners, place: Tensor) -> None:
     assert left(model, place) == []
