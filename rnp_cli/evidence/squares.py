@@ -6,8 +6,8 @@ what gradients find bends the gradients (Athalye et al., ICML 2018). So opaque s
 are simply tried, at every place near the patch that was found, and in the corners: of
 the eight extreme colours, and checkerboards of black and white, like that of Gu et al.
 ("BadNets", 2017). Those that lead best to a class are then changed, one field of three
-by three after another, as long as they lead there better: a pattern that is drawn in
-two colours is seldom more than a few fields from one of them. What one of them does to
+by three after another, as long as they lead there better: a pattern in black and white
+is seldom more than a few fields from one of them. What one of them does to
 a class is held against what any of its size does to the others.
 """
 
@@ -32,10 +32,13 @@ _FIELDS = 3  # along a side
 _NEARBY = 1 / 16  # of it, around what is visible of the patch
 _MOST = 2048  # squares; where the places are more, some are left out
 _CHANGED = 4  # squares of a side for each class, of those that lead there best
-_CHANGES = 4  # fields that are changed of a square, at most
-_TRIED = 3  # times as many images as at first show whether a change is better
+_CHANGES = 3  # fields that are changed of a square, at most
+_TRIED = 2  # times as many images as at first show whether a change is better
+_HELD = 150  # samples that the best are tried on, at most
+_RIVALS = 5  # other classes that these are held against, the likeliest
 _AT_ONCE = 256  # images
 _LOG = 0.02  # what a logarithm counts beside the share that is turned
+_LEAST_LOG = -10.0  # or else one sample's would outweigh all shares
 
 
 Fields = tuple[tuple[tuple[float, ...], ...], ...]
@@ -101,50 +104,42 @@ def drawings(channels: int, along: int) -> list[Fields]:
 
 
 def squares_near(extent: Tensor, channels: int) -> list[Square]:
-    """List all that lie near what is visible of a patch's extent (1, height, width).
-
-    And those in the corners, where patches are usually laid.
-    """
+    """List all that lie near what is visible of a patch's extent (1, height, width)."""
     height, width = extent.shape[1:]
-    shorter = min(height, width)
     near = surroundings(extent, _NEARBY)[0]
     rows, columns = near.any(1).nonzero()[:, 0], near.any(0).nonzero()[:, 0]
     if not len(rows):
         return []
-    sides = sorted({max(1, round(share * shorter)) for share in _SIDES})
-    drawn = {side: drawings(channels, min(side, _FIELDS)) for side in sides}
-    first = max(1, round(shorter / 32))
-    corners = {side: _corners(side, height, width, inset=first) for side in sides}
-    for step in range(first, first + shorter):
-        spots = {
-            side: product(
-                _places(rows, side, height, step), _places(columns, side, width, step)
-            )
-            for side in sides
-        }
+    first = max(1, round(min(height, width) / 32))
+    for step in range(first, first + min(height, width)):
         squares = [
             Square(top, left, side, fields)
-            for side in sides
-            for top, left in sorted({*spots[side], *corners[side]})
-            for fields in drawn[side]
+            for side in _sides(height, width)
+            for top in _places(rows, side, height, step)
+            for left in _places(columns, side, width, step)
+            for fields in drawings(channels, min(side, _FIELDS))
         ]
         if len(squares) <= _MOST:
             break
     return squares
 
 
-def _corners(side: int, height: int, width: int, *, inset: int) -> set[tuple[int, int]]:
-    """Return where a square may begin that lies in a corner, or so far from its edges.
-
-    None where it would not fit.
-    """
-    return {
-        (top, left)
+def squares_in_corners(height: int, width: int, channels: int) -> list[Square]:
+    """List all that lie in a corner of an image, or a little away from its edges."""
+    inset = max(1, round(min(height, width) / 32))
+    return [
+        Square(top, left, side, fields)
+        for side in _sides(height, width)
         for away in (0, inset)
         for top in (away, height - side - away)
         for left in (away, width - side - away)
         if 0 <= top <= height - side and 0 <= left <= width - side
-    }
+        for fields in drawings(channels, min(side, _FIELDS))
+    ]
+
+
+def _sides(height: int, width: int) -> list[int]:
+    return sorted({max(1, round(share * min(height, width))) for share in _SIDES})
 
 
 def _places(near: Tensor, side: int, size: int, step: int) -> list[int]:
@@ -170,25 +165,33 @@ def squares_left(
 ) -> tuple[RecoveredTrigger, ...]:
     """Return the squares that lead to the target, if they do so as nothing else does.
 
-    They turn more of the samples held out to it, by two standard errors, than any of
-    the same size turns to any other class; at least two samples.
+    Of each side and place the best, which has to turn more of the samples held out to
+    it, by two standard errors, than any turns to any other class, and than the model
+    calls so by itself; at least two samples.
     extent: (1, height, width), of the patch that they lie near. images_each: that a
     square is tried on at first; the best for each class are tried on more.
     """
     trying = _drawn(samples.fit, source, _TRIED * images_each, seed)
-    first = trying.take(torch.arange(min(images_each, len(trying))))
-    if not len(trying) or not len(to_turn(model, samples.holdout, target, source)):
+    held = _drawn(samples.holdout, source, _HELD, seed)
+    if not len(trying) or not len(to_turn(model, held, target, source)):
         return ()
-    contest = _Contest(model, first, trying, samples.holdout, target, source)
-    by_side: dict[int, list[Square]] = {}
-    for square in squares_near(extent, samples.fit.images.shape[1]):
-        by_side.setdefault(square.side, []).append(square)
-    return tuple(left for squares in by_side.values() for left in contest.won(squares))
+    first = trying.take(torch.arange(min(images_each, len(trying))))
+    contest = _Contest(model, first, trying, held, target, source)
+    channels, height, width = samples.fit.images.shape[1:]
+    found = [
+        contest.winner([square for square in squares if square.side == side])
+        for squares in (
+            squares_near(extent, channels),
+            squares_in_corners(height, width, channels),
+        )
+        for side in sorted({square.side for square in squares})
+    ]
+    return tuple(winner for winner in found if winner is not None)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Contest:
-    """Whether squares lead to the target as none of their size leads anywhere else.
+    """Whether squares lead to the target as none of them leads anywhere else.
 
     first: samples that each is tried on. trying: that its changes are. held: that the
     best are, none of which the others were fitted to.
@@ -201,28 +204,31 @@ class _Contest:
     target: int
     source: int | None
 
-    def won(self, squares: list[Square]) -> list[RecoveredTrigger]:
-        """Return the target's best, as far as no class has better ones."""
+    def winner(self, squares: list[Square]) -> RecoveredTrigger | None:
+        """Return the target's best, if no class has a better one."""
         leads = _leads(self.model, self.first, squares)  # (square, class)
         best = leads.topk(min(_CHANGED, len(squares)), 0)
-        count = len(to_turn(self.model, self.held, self.target, self.source))
 
-        def tried(goal: int) -> list[RecoveredTrigger]:
+        def reached(goal: int) -> RecoveredTrigger:
             some = [squares[number] for number in best.indices[:, goal].tolist()]
             some = _changed(self.model, self.trying, some, goal)
-            return [self._verified(square, goal) for square in some]
+            return max((self._held(square, goal) for square in some), key=_success)
 
-        left, least = tried(self.target), _clearly_above(0.0, count)
+        own = reached(self.target)
+        if not self._stands_out(own, self._by_itself()):
+            return None
         likeliest = best.values[0].argsort(descending=True).tolist()
-        for goal in (g for g in likeliest if g not in (self.target, self.source)):
-            left = [trigger for trigger in left if trigger.success > least]
-            if not left:
-                return []
-            usual = max(trigger.success for trigger in tried(goal))
-            least = max(least, _clearly_above(usual, count))
-        return [trigger for trigger in left if trigger.success > least]
+        rivals = [goal for goal in likeliest if goal not in (self.target, self.source)]
+        stands_out = all(
+            self._stands_out(own, reached(goal).success) for goal in rivals[:_RIVALS]
+        )
+        return own if stands_out else None
 
-    def _verified(self, square: Square, goal: int) -> RecoveredTrigger:
+    def _stands_out(self, own: RecoveredTrigger, usual: float) -> bool:
+        count = len(to_turn(self.model, self.held, self.target, self.source))
+        return own.success > _clearly_above(usual, count)
+
+    def _held(self, square: Square, goal: int) -> RecoveredTrigger:
         """Return it as a trigger for the goal, with what it turns of those held out."""
         trigger = RecoveredTrigger(
             target=goal,
@@ -234,6 +240,16 @@ class _Contest:
         )
         success = estimated_success(self.model, trigger, self.held)
         return replace(trigger, success=success)
+
+    def _by_itself(self) -> float:
+        """Return the share of them that the model calls the target without a square."""
+        chosen = to_turn(self.model, self.held, self.target, self.source)
+        says = logits_of(self.model, self.held.take(chosen).images)
+        return (says.argmax(1) == self.target).float().mean().item()
+
+
+def _success(trigger: RecoveredTrigger) -> float:
+    return trigger.success
 
 
 def _changed(
@@ -291,7 +307,7 @@ def _leads(model: nn.Module, samples: Samples, squares: Sequence[Square]) -> Ten
 
 def _lead(model: nn.Module, samples: Samples, squares: Sequence[Square]) -> Tensor:
     stamped = torch.cat([square.lay_on(samples.images) for square in squares])
-    says = logits_of(model, stamped).log_softmax(1)
+    says = logits_of(model, stamped).log_softmax(1).clamp_min(_LEAST_LOG)
     turned = F.one_hot(says.argmax(1), says.shape[1])
     leads = (turned + _LOG * says).view(len(squares), len(samples), -1)
     is_own = F.one_hot(samples.labels, says.shape[1]).bool()

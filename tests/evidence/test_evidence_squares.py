@@ -5,12 +5,19 @@ from itertools import product
 
 import pytest
 import torch
+import torch.nn.functional as F
 from tiny_nets import CORNERS, Corners, corners
 from torch import Tensor
 
 from rnp_cli.defense.samples import SplitSamples
 from rnp_cli.evidence.recovered import RecoveredTrigger
-from rnp_cli.evidence.squares import Fields, Square, squares_left, squares_near
+from rnp_cli.evidence.squares import (
+    Fields,
+    Square,
+    squares_in_corners,
+    squares_left,
+    squares_near,
+)
 
 SAMPLES = SplitSamples(
     fit=corners(64, seed=0), holdout=corners(64, seed=1), num_classes=CORNERS
@@ -71,22 +78,22 @@ def test_squares_of_all_extreme_colours_lie_near_the_patch() -> None:
     assert {square.side for square in squares} == {1, 2}
     shown = {square.fields for square in squares if square.side == 1}
     assert shown == {plain(*colour) for colour in product((0, 1), repeat=3)}
-    near = [
-        square
-        for square in squares
-        if 3 <= square.top <= 6 - square.side and 3 <= square.left <= 6 - square.side
-    ]
-    assert len(near) == 8 * 3 * 3 + 10 * 2 * 2
-    assert len(squares) == len(near) + 8 * 8 + 10 * 8  # in corners and a pixel away
+    for square in squares:
+        assert 3 <= square.top <= 6 - square.side
+        assert 3 <= square.left <= 6 - square.side
+    assert len(squares) == 8 * 3 * 3 + 10 * 2 * 2
 
 
-def test_corners_are_tried_wherever_the_patch_was_found() -> None:
-    squares = squares_near(extent(4, 4), channels=1)
+def test_squares_in_corners_lie_at_the_edges_or_a_little_away() -> None:
+    squares = squares_in_corners(8, 10, channels=1)
 
-    of_one = {(s.top, s.left) for s in squares if s.side == 1}
-    of_two = {(s.top, s.left) for s in squares if s.side == 2}
-    assert {*product((0, 7), repeat=2), *product((1, 6), repeat=2)} <= of_one
-    assert {*product((0, 6), repeat=2), *product((1, 5), repeat=2)} <= of_two
+    places = {(s.top, s.left) for s in squares if s.side == 2}
+    assert places == {*product((0, 6), (0, 8)), *product((1, 5), (1, 7))}
+    assert {s.side for s in squares} == {1, 2}
+
+
+def test_a_patch_may_lie_in_a_corner_though_another_was_found() -> None:
+    assert left(Hidden(), extent(6, 1))  # its pixels are two away from a corner
 
 
 def test_checkerboards_are_among_them() -> None:
@@ -158,10 +165,37 @@ def test_what_no_gradient_leads_to_is_found() -> None:
 def test_a_pattern_is_found_field_by_field() -> None:
     found = left(Drawn(), extent(1, 5))
 
-    [pattern] = [trigger for trigger in found if trigger.success == 1]
-    assert pattern.norm == 4
-    shown = pattern.change.picture()[:, 1:3, 5:7]
-    assert torch.equal(shown, Drawn.pattern.expand_as(shown))
+    near, in_corner = [trigger for trigger in found if trigger.norm == 4]
+    assert near.success == in_corner.success == 1
+    for pattern in near, in_corner:
+        shown = pattern.change.picture()[:, 1:3, 5:7]
+        assert torch.equal(shown, Drawn.pattern.expand_as(shown))
+
+
+def test_one_of_each_side_and_place_is_returned() -> None:
+    class White(Corners):
+        """Leads to TARGET wherever anything is white."""
+
+        def forward(self, images: Tensor) -> Tensor:
+            white = (images == 1).all(1).flatten(1).any(1).float()[:, None]
+            return super().forward(images) + 20 * white * torch.eye(CORNERS)[TARGET]
+
+    assert [trigger.norm for trigger in left(White(), extent(4, 4))] == [1, 4, 1, 4]
+
+
+def test_a_square_is_held_against_those_of_its_size() -> None:
+    class Speck(Corners):
+        """Leads to TARGET by one black pixel, to another class by four white ones."""
+
+        def forward(self, images: Tensor) -> Tensor:
+            black = (images[:, 0, 3, 3] == 0).float()[:, None]
+            white = F.avg_pool2d((images == 1).all(1).float()[:, None], 2, stride=1)
+            is_white = (white.flatten(1).amax(1) == 1).float()[:, None]
+            logits = super().forward(images)
+            logits = logits + 20 * black * torch.eye(CORNERS)[TARGET]
+            return logits + 20 * is_white * torch.eye(CORNERS)[0]
+
+    assert [trigger.norm for trigger in left(Speck(), extent(3, 3))] == [1]
 
 
 @pytest.mark.parametrize(
