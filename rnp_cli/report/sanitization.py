@@ -184,7 +184,8 @@ class Report(Part):
         "success: its first triggers still work; "
         "mistakes: what convicted the model still does; unheard: it was unlearning, "
         "which says nothing now; accuracy: the repair cost too much of it; asleep: "
-        "unlearning still sends mistakes there, but no trigger images",
+        "unlearning still sends mistakes there, or a margin stands out, but no trigger "
+        "leads there",
     )
     pruning: PruningInfo | None
     repair: RepairInfo | None

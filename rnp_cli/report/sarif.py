@@ -41,7 +41,7 @@ _RULES = {
     ),
     _ASLEEP: (
         "BackdoorAsleep",
-        "Unlearning still wakes the backdoor of the sanitized model",
+        "Triggers show no backdoor in the sanitized model, unlearning or margins do",
         "Sanitize the model again after any fine-tuning.",
     ),
     _BROKEN["accuracy"]: (

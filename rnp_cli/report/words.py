@@ -131,11 +131,20 @@ def _left(report: Report) -> str:
     if report.left == ("asleep",):
         parts.append(
             "No trigger reaches the suspected class more easily than the others any "
-            "more, but unlearning still wakes it: sanitize again after fine-tuning."
+            f"more, but {_still_tells(report)}: sanitize again after fine-tuning."
         )
     elif after is not None and (after.level != "none" or not parts):
         parts.append(f"Looked at again, it shows {evidence(after, report)}.")
     return " ".join(parts)
+
+
+def _still_tells(report: Report) -> str:
+    """Say which of the other witnesses speaks louder of the result."""
+    after = report.verdict_after
+    if after is not None and after.p_margin is not None:
+        if after.p_label is None or after.p_margin < after.p_label:
+            return "a margin still stands out"
+    return "unlearning still wakes it"
 
 
 def _why_none(report: Report) -> str:
@@ -161,7 +170,7 @@ def facts(report: Report) -> list[Fact]:
     ]
     if report.verdict_after is not None:
         after = evidence(report.verdict_after, report)
-        asleep = ", from unlearning alone" if "asleep" in report.left else ""
+        asleep = ", but no trigger shows it" if "asleep" in report.left else ""
         rows.append(("Verdict after", after + asleep))
     rows.append(("Accuracy before", interval(report.accuracy_before)))
     if report.outcome != "unchanged":

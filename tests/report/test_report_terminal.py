@@ -3,6 +3,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from rnp_cli.report.sanitization import (
     CompactionInfo,
     DistillationInfo,
@@ -98,15 +100,28 @@ def test_triggers_that_are_left_are_told(make_report: Any, rendered: Rendered) -
     assert "no evidence" not in panel
 
 
+@pytest.mark.parametrize(
+    ("p_label", "p_margin", "told"),
+    [
+        (1e-3, None, "unlearning still wakes it"),
+        (1e-3, 0.01, "unlearning still wakes it"),
+        (0.01, 1e-3, "a margin still stands out"),
+        (None, 1e-3, "a margin still stands out"),
+    ],
+)
 def test_a_backdoor_that_sleeps_is_told(
-    make_report: Any, make_verdict: Any, rendered: Rendered
+    p_label: float | None,
+    p_margin: float | None,
+    told: str,
+    make_report: Any,
+    make_verdict: Any,
+    rendered: Rendered,
 ) -> None:
-    report = make_report(
-        outcome="repaired", left=("asleep",), verdict_after=make_verdict()
-    )
+    after = make_verdict(p_label=p_label, p_margin=p_margin)
+    report = make_report(outcome="repaired", left=("asleep",), verdict_after=after)
 
-    assert "unlearning still wakes it" in said(report, rendered)
-    assert ", from unlearning alone" in unframed(rendered(render(report)))
+    assert told in said(report, rendered)
+    assert ", but no trigger shows it" in unframed(rendered(render(report)))
 
 
 def test_what_was_distilled_is_not_called_pruned(
