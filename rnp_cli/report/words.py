@@ -141,9 +141,10 @@ def _left(report: Report) -> str:
 def _still_tells(report: Report) -> str:
     """Say which of the other witnesses speaks louder of the result."""
     after = report.verdict_after
-    if after is not None and after.p_margin is not None:
-        if after.p_label is None or after.p_margin < after.p_label:
-            return "a margin still stands out"
+    margin = None if after is None else after.p_margin
+    label = None if after is None else after.p_label
+    if margin is not None and (label is None or margin < label):
+        return "a margin still stands out"
     return "unlearning still wakes it"
 
 
