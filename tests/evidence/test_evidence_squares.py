@@ -44,7 +44,9 @@ class Inside(Corners):
 class Drawn(Corners):
     """Leads to TARGET by a pattern of two rows, and a little by what is like it."""
 
-    pattern = torch.tensor([[0.0, 1.0], [1.0, 1.0]])
+    def __init__(self, pattern: list[list[float]]) -> None:
+        super().__init__()
+        self.pattern = torch.tensor(pattern)
 
     def forward(self, images: Tensor) -> Tensor:
         like = (images[:, :, 1:3, 5:7] == self.pattern).all(1).sum((1, 2))
@@ -162,14 +164,19 @@ def test_what_no_gradient_leads_to_is_found() -> None:
         assert float(trigger.change.extent()[0, 1, 5:7].min()) == 1
 
 
-def test_a_pattern_is_found_field_by_field() -> None:
-    found = left(Drawn(), extent(1, 5))
+@pytest.mark.parametrize(
+    "pattern", [[[0.0, 1.0], [1.0, 1.0]], [[0.0, 0.0], [1.0, 1.0]]]
+)
+def test_a_pattern_is_found_field_by_field(pattern: list[list[float]]) -> None:
+    """The first is one field away from white, the second two from all drawings."""
+    model = Drawn(pattern)
+    found = left(model, extent(1, 5))
 
     near, in_corner = [trigger for trigger in found if trigger.norm == 4]
     assert near.success == in_corner.success == 1
-    for pattern in near, in_corner:
-        shown = pattern.change.picture()[:, 1:3, 5:7]
-        assert torch.equal(shown, Drawn.pattern.expand_as(shown))
+    for trigger in near, in_corner:
+        shown = trigger.change.picture()[:, 1:3, 5:7]
+        assert torch.equal(shown, model.pattern.expand_as(shown))
 
 
 def test_one_of_each_side_and_place_is_returned() -> None:
