@@ -165,9 +165,9 @@ def squares_left(
 ) -> tuple[RecoveredTrigger, ...]:
     """Return the squares that lead to the target, if they do so as nothing else does.
 
-    Of each side and place the best, which has to turn more of the samples held out to
-    it, by two standard errors, than any turns to any other class, and than the model
-    calls so by itself; at least two samples.
+    Of each side, near the patch and in corners, the best. It has to turn more of the
+    samples held out to the target, by two standard errors, than any of its side turns
+    to the likeliest other classes, and than the model calls so by itself; at least two.
     extent: (1, height, width), of the patch that they lie near. images_each: that a
     square is tried on at first; the best for each class are tried on more.
     """
@@ -205,7 +205,7 @@ class _Contest:
     source: int | None
 
     def winner(self, squares: list[Square]) -> RecoveredTrigger | None:
-        """Return the target's best, if no class has a better one."""
+        """Return the target's best of these, if no rival has one nearly as good."""
         leads = _leads(self.model, self.first, squares)  # (square, class)
         best = leads.topk(min(_CHANGED, len(squares)), 0)
 
