@@ -140,3 +140,10 @@ def same_state(model: nn.Module, before: dict[str, Tensor]) -> bool:
 
 def is_finite(model: nn.Module) -> bool:
     return all(bool(torch.isfinite(t).all()) for t in model.state_dict().values())
+
+
+def extent(row: int, column: int) -> Tensor:
+    """Return that of a patch of one pixel, (1, 8, 8)."""
+    found = torch.zeros(1, 8, 8)
+    found[0, row, column] = 0.8
+    return found

@@ -15,7 +15,7 @@ that were found before, too; and before nothing counts as left, many are, for wh
 half of the images. That is held against what turns as many to the other classes, on the
 model as it came and wherever in the image, one search each. At last small drawn
 patches, which no gradient may lead to, are tried in the corners and near the smallest
-of all that were found (``evidence/squares.py``).
+of all that were found (``evidence/contest.py``).
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from rnp_cli.defense.samples import SplitSamples
+from rnp_cli.evidence.contest import squares_left
 from rnp_cli.evidence.inversion import InversionConfig, goals_of, invert_triggers
 from rnp_cli.evidence.recovered import RecoveredTrigger, estimated_success
 from rnp_cli.evidence.search import Goal
-from rnp_cli.evidence.squares import squares_left
 from rnp_cli.evidence.triggers import Family
 
 

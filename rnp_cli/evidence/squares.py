@@ -1,45 +1,28 @@
-"""Squares: small drawn patches, tried one after another, without gradients.
+"""Squares: small drawn patches, where they lie and what they show.
 
-A repair unlearns the triggers that were found, the smallest, which are speckles. What
-the attacker drew may work on, and no gradient leads there any more: fitting against
-what gradients find bends the gradients (Athalye et al., ICML 2018). So opaque squares
-are simply tried, at every place near the patch that was found, and in the corners: of
-the eight extreme colours, and checkerboards of black and white, like that of Gu et al.
-("BadNets", 2017). Those that lead best to a class are then changed, one field of three
-by three after another, as long as they lead there better: a pattern in black and white
-is seldom more than a few fields from one of them. What one of them does to
-a class is held against what any of its size does to the others.
+Opaque ones of the eight extreme colours, and checkerboards of black and white, like
+that of Gu et al. ("BadNets", 2017), at every place near a patch that was found, and in
+the corners. One field of three by three after another can be changed: a pattern in
+black and white is seldom more than a few fields from one of them. Which of them lead
+anywhere is told by ``evidence/contest.py``.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import product
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from rnp_cli.defense.samples import Samples, SplitSamples
-from rnp_cli.defense.score import logits_of
-from rnp_cli.evidence.recovered import RecoveredTrigger, estimated_success, to_turn
 from rnp_cli.evidence.triggers.overlay import Overlay, surroundings
 
 _SIDES = (1 / 11, 1 / 8, 1 / 5)  # of the shorter side of an image
 _FIELDS = 3  # along a side
-_NEARBY = 1 / 16  # of it, around what is visible of the patch
+_NEARBY = 1 / 16  # of the shorter side, around what is visible of the patch
 _MOST = 2048  # squares; where the places are more, some are left out
-_CHANGED = 4  # squares of a side for each class, of those that lead there best
-_CHANGES = 3  # fields that are changed of a square, at most
-_TRIED = 2  # times as many images as at first show whether a change is better
-_HELD = 150  # samples that the best are tried on, at most
-_RIVALS = 5  # other classes that these are held against, the likeliest
-_AT_ONCE = 256  # images
-_LOG = 0.02  # what a logarithm counts beside the share that is turned
-_LEAST_LOG = -10.0  # or else one sample's would outweigh all shares
-
 
 Fields = tuple[tuple[tuple[float, ...], ...], ...]
 """What a square shows, in [0, 1]: (channel, row, column)."""
@@ -88,7 +71,8 @@ def _nested(fields: Tensor) -> Fields:
     return tuple(tuple(tuple(row) for row in channel) for channel in fields.tolist())
 
 
-def drawings(channels: int, along: int) -> list[Fields]:
+@cache
+def _drawings(channels: int, along: int) -> tuple[Fields, ...]:
     """Return what squares show to begin with, of so many fields along a side.
 
     One extreme colour each, the first black, and the two checkerboards.
@@ -100,7 +84,7 @@ def drawings(channels: int, along: int) -> list[Fields]:
         field = torch.arange(along)
         checkers = ((field[:, None] + field) % 2).float()
         shown += [one.expand(shape) for one in (checkers, 1 - checkers)]
-    return [_nested(fields) for fields in shown]
+    return tuple(_nested(fields) for fields in shown)
 
 
 def squares_near(extent: Tensor, channels: int) -> list[Square]:
@@ -117,7 +101,7 @@ def squares_near(extent: Tensor, channels: int) -> list[Square]:
             for side in _sides(height, width)
             for top in _places(rows, side, height, step)
             for left in _places(columns, side, width, step)
-            for fields in drawings(channels, min(side, _FIELDS))
+            for fields in _drawings(channels, min(side, _FIELDS))
         ]
         if len(squares) <= _MOST:
             break
@@ -134,7 +118,7 @@ def squares_in_corners(height: int, width: int, channels: int) -> list[Square]:
         for top in (away, height - side - away)
         for left in (away, width - side - away)
         if 0 <= top <= height - side and 0 <= left <= width - side
-        for fields in drawings(channels, min(side, _FIELDS))
+        for fields in _drawings(channels, min(side, _FIELDS))
     ]
 
 
@@ -151,164 +135,3 @@ def _places(near: Tensor, side: int, size: int, step: int) -> list[int]:
     begin, end = int(near[0]), int(near[-1]) + 1
     last = max(0, min(size - side, max(begin, end - side)))
     return sorted({*range(max(0, min(begin, last)), last + 1, step), last})
-
-
-def squares_left(
-    model: nn.Module,
-    samples: SplitSamples,
-    extent: Tensor,
-    target: int,
-    *,
-    source: int | None,
-    images_each: int,
-    seed: int,
-) -> tuple[RecoveredTrigger, ...]:
-    """Return the squares that lead to the target, if they do so as nothing else does.
-
-    Of each side, near the patch and in corners, the best. It has to turn more of the
-    samples held out to the target, by two standard errors, than any of its side turns
-    to the likeliest other classes, and than the model calls so by itself; at least two.
-    extent: (1, height, width), of the patch that they lie near. images_each: that a
-    square is tried on at first; the best for each class are tried on more.
-    """
-    trying = _drawn(samples.fit, source, _TRIED * images_each, seed)
-    held = _drawn(samples.holdout, source, _HELD, seed)
-    if not len(trying) or not len(to_turn(model, held, target, source)):
-        return ()
-    first = trying.take(torch.arange(min(images_each, len(trying))))
-    contest = _Contest(model, first, trying, held, target, source)
-    channels, height, width = samples.fit.images.shape[1:]
-    found = [
-        contest.winner([square for square in squares if square.side == side])
-        for squares in (
-            squares_near(extent, channels),
-            squares_in_corners(height, width, channels),
-        )
-        for side in sorted({square.side for square in squares})
-    ]
-    return tuple(winner for winner in found if winner is not None)
-
-
-@dataclass(frozen=True, eq=False)
-class _Contest:
-    """Whether squares lead to the target as none of them leads anywhere else.
-
-    first: samples that each is tried on. trying: that its changes are. held: that the
-    best are, none of which the others were fitted to.
-    """
-
-    model: nn.Module
-    first: Samples
-    trying: Samples
-    held: Samples
-    target: int
-    source: int | None
-
-    def winner(self, squares: list[Square]) -> RecoveredTrigger | None:
-        """Return the target's best of these, if no rival has one nearly as good."""
-        leads = _leads(self.model, self.first, squares)  # (square, class)
-        best = leads.topk(min(_CHANGED, len(squares)), 0)
-
-        def reached(goal: int) -> RecoveredTrigger:
-            some = [squares[number] for number in best.indices[:, goal].tolist()]
-            some = _changed(self.model, self.trying, some, goal)
-            return max((self._held(square, goal) for square in some), key=_success)
-
-        own = reached(self.target)
-        if not self._stands_out(own, self._by_itself()):
-            return None
-        likeliest = best.values[0].argsort(descending=True).tolist()
-        rivals = [goal for goal in likeliest if goal not in (self.target, self.source)]
-        stands_out = all(
-            self._stands_out(own, reached(goal).success) for goal in rivals[:_RIVALS]
-        )
-        return own if stands_out else None
-
-    def _stands_out(self, own: RecoveredTrigger, usual: float) -> bool:
-        count = len(to_turn(self.model, self.held, self.target, self.source))
-        return own.success > _clearly_above(usual, count)
-
-    def _held(self, square: Square, goal: int) -> RecoveredTrigger:
-        """Return it as a trigger for the goal, with what it turns of those held out."""
-        trigger = RecoveredTrigger(
-            target=goal,
-            change=square.overlay(self.held.images.shape[1:]),
-            norm=float(square.side**2),
-            success=0.0,
-            found=True,
-            source=self.source,
-        )
-        success = estimated_success(self.model, trigger, self.held)
-        return replace(trigger, success=success)
-
-    def _by_itself(self) -> float:
-        """Return the share of them that the model calls the target without a square."""
-        chosen = to_turn(self.model, self.held, self.target, self.source)
-        says = logits_of(self.model, self.held.take(chosen).images)
-        return (says.argmax(1) == self.target).float().mean().item()
-
-
-def _success(trigger: RecoveredTrigger) -> float:
-    return trigger.success
-
-
-def _changed(
-    model: nn.Module, samples: Samples, squares: list[Square], goal: int
-) -> list[Square]:
-    """Change a field of each as long as that leads better; return the best first."""
-    known: dict[Square, float] = {}
-
-    def best_of(some: Iterable[Square]) -> list[Square]:
-        new = [square for square in dict.fromkeys(some) if square not in known]
-        if new:
-            leads = _leads(model, samples, new)[:, goal].tolist()
-            known.update(zip(new, leads, strict=True))
-        return sorted(known, key=known.__getitem__, reverse=True)[: len(squares)]
-
-    best = best_of(squares)
-    for _ in range(_CHANGES):
-        before = best
-        best = best_of(change for square in before for change in square.changes())
-        if best == before:
-            break
-    return best
-
-
-def _clearly_above(share: float, count: int) -> float:
-    """Return what is two standard errors above a share of so many, or 1.5 samples.
-
-    The error is that of one more that is turned, and one that is not, or else there
-    would be none where none is turned (after Agresti and Coull, 1998).
-    """
-    likely = (share * count + 1) / (count + 2)
-    error = math.sqrt(likely * (1 - likely) / (count + 2))
-    return share + max(2 * error, 1.5 / max(1, count))
-
-
-def _drawn(samples: Samples, source: int | None, most: int, seed: int) -> Samples:
-    """Draw some samples of the source, or of all."""
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(samples), generator=generator)
-    if source is not None:
-        order = order[(samples.labels.cpu() == source)[order]]
-    return samples.take(order[:most])
-
-
-def _leads(model: nn.Module, samples: Samples, squares: Sequence[Square]) -> Tensor:
-    """Return how far each leads the samples to each class (square, class).
-
-    The share that it turns of samples of others, and a little of the mean logarithm of
-    what the model gives the class, which grows before any is turned.
-    """
-    at_once = max(1, _AT_ONCE // len(samples))
-    parts = [squares[i : i + at_once] for i in range(0, len(squares), at_once)]
-    return torch.cat([_lead(model, samples, part) for part in parts])
-
-
-def _lead(model: nn.Module, samples: Samples, squares: Sequence[Square]) -> Tensor:
-    stamped = torch.cat([square.lay_on(samples.images) for square in squares])
-    says = logits_of(model, stamped).log_softmax(1).clamp_min(_LEAST_LOG)
-    turned = F.one_hot(says.argmax(1), says.shape[1])
-    leads = (turned + _LOG * says).view(len(squares), len(samples), -1)
-    is_own = F.one_hot(samples.labels, says.shape[1]).bool()
-    return leads.masked_fill(is_own, 0).sum(1) / (~is_own).sum(0).clamp_min(1)
