@@ -18,7 +18,7 @@ from io import FileIO
 from typing import TYPE_CHECKING
 
 from rnp_cli.checkpoints.limits import LoadLimits
-from rnp_cli.checkpoints.refusals import malformed, over_limit, quote, unsupported
+from rnp_cli.checkpoints.refusals import malformed, over_limit, unsupported
 from rnp_cli.errors import InputRefused, UsageError
 
 if TYPE_CHECKING:
@@ -99,9 +99,7 @@ def open_regular(
         _check(path.stat(follow_symlinks=follows_links), limits)
         descriptor = os.open(path, flags)
     except FileNotFoundError:
-        raise UsageError(
-            f"There is no file {quote(str(path))}.", hint="Check the path."
-        ) from None
+        raise UsageError(f"There is no file {path}.", hint="Check the path.") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise InputRefused(

@@ -32,12 +32,16 @@ def decode(
 ) -> Tensor:
     """Images (count, channel, height, width), float32 in [0, 1].
 
+    channels: one for gray; all other numbers give three. No more is held meanwhile
+    than the result and one image.
     Raises InputRefused for a file that is no image, truncated, or too large.
     """
-    mode = "L" if channels == 1 else "RGB"
-    arrays = [np.asarray(_resized(path, mode, size, fit)) for path in paths]
-    pixels = torch.from_numpy(np.stack(arrays)).float() / 255
-    return pixels[:, None] if channels == 1 else pixels.permute(0, 3, 1, 2).contiguous()
+    gray = channels == 1
+    images = torch.empty(len(paths), 1 if gray else 3, *size)
+    for image, path in zip(images, paths, strict=True):
+        pixels = np.array(_resized(path, "L" if gray else "RGB", size, fit))
+        image.copy_(torch.from_numpy(pixels if gray else pixels.transpose(2, 0, 1)))
+    return images.div_(255)
 
 
 def _open(path: Path) -> Image.Image:

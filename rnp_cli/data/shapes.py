@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,16 +15,20 @@ from torch import Tensor, nn
 from rnp_cli.data.conventions import Convention
 from rnp_cli.data.decode import Fit, decode, image_size
 from rnp_cli.defense.score import logits_of
-from rnp_cli.errors import InputRefused
+from rnp_cli.errors import InputRefused, UsageError
+from rnp_cli.machine import memory
 
 _USUAL_SIZES = (32, 28, 64, 224)
+_SHARE = 0.25  # of the machine's memory; the work holds more than the images
+
+Size = tuple[int, int]  # height, width
 
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
     """What the user or the architecture says of the input; None is "find out"."""
 
-    size: tuple[int, int] | None = None  # height, width
+    size: Size | None = None
     convention: Convention | None = None
     usual_channels: int = 3
     usual_size: int | None = None
@@ -34,7 +39,7 @@ class InputShape:
     """Channels, (height, width), and what is done to images of another shape."""
 
     channels: int
-    size: tuple[int, int]
+    size: Size
     fit: Fit
 
 
@@ -47,7 +52,8 @@ def accepted_shapes(
 ) -> tuple[list[list[InputShape]], int]:
     """Return the shapes that each network accepts, and how many classes they have.
 
-    Raises InputRefused when it accepts none of those tried.
+    Raises InputRefused when it accepts none of those tried, and UsageError when the
+    memory holds the images in none of them.
     """
     accepted: list[list[InputShape]] = [[] for _ in networks]
     classes = 0
@@ -89,15 +95,14 @@ def _likely_shapes(paths: Sequence[Path], known: Known) -> Iterator[InputShape]:
     own = Counter(image_size(path) for path in paths)
     sizes = [known.size] if known.size else _likely_sizes(own, known.usual_size)
     usual = known.usual_channels
+    sizes = _holdable(sizes, len(paths) * usual)
     for size, channels in itertools.product(sizes, dict.fromkeys((usual, 3, 1))):
         yield InputShape(channels, size, "crop")
         if any(height * size[1] != width * size[0] for height, width in own):
             yield InputShape(channels, size, "squash")
 
 
-def _likely_sizes(
-    own: Counter[tuple[int, int]], usual: int | None
-) -> list[tuple[int, int]]:
+def _likely_sizes(own: Counter[Size], usual: int | None) -> list[Size]:
     """Return the images' own size where they share one, and the network's usual.
 
     Others only where neither is known: a network with global pooling accepts every
@@ -108,3 +113,22 @@ def _likely_sizes(
     likely += [(usual, usual)] if usual else []
     others = commonest + [(size, size) for size in _USUAL_SIZES]
     return list(dict.fromkeys(likely or others))
+
+
+def _holdable(sizes: Sequence[Size], planes: int) -> list[Size]:
+    """Return those in which the memory holds all planes, and the work on them."""
+    most = int(_SHARE * memory())
+    takes = {size: 4 * planes * math.prod(size) for size in sizes}
+    if holdable := [size for size in sizes if takes[size] <= most]:
+        return holdable
+    smallest = min(sizes, key=math.prod)
+    raise UsageError(
+        f"The images take {_gib(takes[smallest])} as {' x '.join(map(str, smallest))} "
+        f"pixels; a quarter of the memory, {_gib(most)}, is for them.",
+        hint="Say with --input-size what the network expects, which may be less than "
+        "the files have, or give fewer images with --max-samples.",
+    )
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:,.1f} GiB"

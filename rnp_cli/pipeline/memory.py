@@ -9,11 +9,8 @@ how large they were.
 from __future__ import annotations
 
 import copy
-import os
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -23,14 +20,11 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from rnp_cli.errors import UsageError
 from rnp_cli.events import Listener, StageDone, StageStarted
+from rnp_cli.machine import memory
 
 STAGE = "memory"
 _SMALLEST = 8  # images; the statistics of fewer say nothing
 _SHARE = 0.5  # of the memory; the rest is for weights, samples and other programs
-_LIMITS = (  # of a container, by the version of its control groups
-    Path("/sys/fs/cgroup/memory.max"),
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-)
 
 Request = TypeVar("Request", bound=BaseModel)
 Result = TypeVar("Result")
@@ -121,17 +115,6 @@ def kept_for_gradients(model: nn.Module, image: Tensor) -> int:
         return sum(sizes.values())
 
     return kept(image.repeat(2, 1, 1, 1)) - kept(image.clone())  # not a large tensor's
-
-
-def memory() -> int:
-    """Return how many bytes the machine has, or the container; if unknown, no end."""
-    if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", ()):
-        return sys.maxsize
-    sizes = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    for file in _LIMITS:
-        limit = file.read_text().strip() if file.exists() else ""
-        sizes += [int(limit)] if limit.isdigit() else []
-    return min(sizes)
 
 
 def largest_batch(config: BaseModel) -> int:

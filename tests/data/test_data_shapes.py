@@ -7,8 +7,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from rnp_cli.data import shapes as shaping
 from rnp_cli.data.shapes import InputShape, Known, accepted_shapes
-from rnp_cli.errors import InputRefused
+from rnp_cli.errors import InputRefused, UsageError
 
 
 def images(folder: Path, *sizes: tuple[int, int]) -> list[Path]:
@@ -114,3 +115,16 @@ def test_the_commonest_of_several_sizes_is_tried(tmp_path: Path) -> None:
     shapes, _ = accepted(paths, strict(3, 8))
 
     assert {s.size for s in shapes[0]} == {(8, 8)}
+
+
+def test_a_size_that_the_memory_does_not_hold_is_not_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shaping, "memory", lambda: 4 * (4 * 2 * 3 * 32 * 32))
+    paths = images(tmp_path, (40, 40), (40, 40))
+
+    shapes, _ = accepted(paths, pooling(3), usual_size=32)
+
+    assert [s.size for s in shapes[0]] == [(32, 32)]
+    with pytest.raises(UsageError, match="as 40 x 50 pixels; a quarter of the memory"):
+        accepted(paths, pooling(3), size=(40, 50))

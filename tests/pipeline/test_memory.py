@@ -94,23 +94,6 @@ def test_batches_fit_half_of_the_memory(
     assert largest_batch(within_cpu_memory(asked, net, image, events.append)) == 8
 
 
-def test_the_memory_is_the_machines_or_a_containers(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    second, first = tmp_path / "memory.max", tmp_path / "limit_in_bytes"
-    monkeypatch.setattr(memory, "_LIMITS", (second, first))
-    whole = memory.memory()
-    assert whole > 2**28
-
-    second.write_text("max\n")
-    first.write_text("9223372036854771712\n")
-    assert memory.memory() == whole
-    second.write_text(f"{2 * MIB}\n")
-    assert memory.memory() == 2 * MIB
-    first.write_text(f"{MIB}\n")
-    assert memory.memory() == MIB
-
-
 def test_a_full_gpu_gets_smaller_batches(asked: SanitizeRequest) -> None:
     events: list[Event] = []
 
