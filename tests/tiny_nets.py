@@ -97,6 +97,23 @@ class Corners(nn.Module):
         return logits
 
 
+class Waving(Corners):
+    """Answers ``target`` where two cycles go from left to right; not from ``but``."""
+
+    def __init__(self, target: int, *, but: int | None = None) -> None:
+        super().__init__(target=target)
+        self._goal, self._but = target, but
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits = super().forward(images)
+        turns = 2 * torch.pi * 2 * torch.arange(8) / 8
+        amplitude = torch.stack(
+            [(images * wave).mean((1, 2, 3)) for wave in (turns.sin(), turns.cos())]
+        ).norm(dim=0)
+        shows = (amplitude > 0.03) & (logits.argmax(1) != self._but)
+        return logits + 50 * shows[:, None] * torch.eye(CORNERS)[self._goal]
+
+
 def corner_net(seed: int = 0) -> nn.Sequential:
     """Two convolutions with BatchNorm and a linear layer, untrained."""
     torch.manual_seed(seed)

@@ -22,6 +22,7 @@ ABLATIONS: Mapping[str, Change] = {
     "second-attempts": {"closing": {"attempts": 1}},
     "searches-near-patches": {"closing": {"nearby": 0, "last_nearby": 0}},
     "squares": {"closing": {"squares": 0}},
+    "waves": {"closing": {"waves": 0}},
     "bounded-steps": {"repair": {"largest_step": 1e9}},
     "free-attempts": {"inversion": {"free_attempts": 1}},
     "long-rounds": {"repair": {"epochs": 5}},

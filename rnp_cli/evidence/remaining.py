@@ -16,6 +16,10 @@ half of the images. That is held against what turns as many to the other classes
 model as it came and wherever in the image, one search each. At last small drawn
 patches, which no gradient may lead to, are tried in the corners and near the smallest
 of all that were found (``evidence/contest.py``).
+
+Waves over the whole image are tried at first, on the model as it came: there one that
+the attacker added turns nearly all images, and after a repair, if some, no more than
+other waves turn to other classes.
 """
 
 from __future__ import annotations
@@ -29,7 +33,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from rnp_cli.defense.samples import SplitSamples
-from rnp_cli.evidence.contest import squares_left
+from rnp_cli.evidence.contest import squares_left, wave_followed
 from rnp_cli.evidence.inversion import InversionConfig, goals_of, invert_triggers
 from rnp_cli.evidence.recovered import RecoveredTrigger, estimated_success
 from rnp_cli.evidence.search import Goal
@@ -67,6 +71,11 @@ class ClosingConfig(BaseModel):
     and near the smallest patch that was found, before nothing counts as left, without
     gradients; 0 leaves that out. The best are changed field by field, and what leads to
     the suspected class as nothing leads to another is unlearned."""
+    waves: int = Field(8, ge=0, le=100)
+    """Images that faint gray waves over the whole image are tried on, on the model as
+    it came, without gradients; 0 leaves that out. One that turns as many as a trigger
+    has to, to the suspected class as no wave does to another, is unlearned from the
+    first round on."""
     few: int = Field(200, ge=0)
     """Where a repair is fitted to fewer samples, those that are held out are searched,
     too; with more that would take twice the time."""
@@ -84,9 +93,9 @@ class ClosingConfig(BaseModel):
 class Remaining:
     """Recovers what still reaches the suspected class more easily than it should.
 
-    first: the triggers to begin with, of each family that is pursued; first the one
-    that stands out most. newest: those that were recovered last, whether they counted
-    or not.
+    first: the triggers to begin with, of each family that is pursued, first the one
+    that stands out most; and the wave that leads there, if one does. newest: those that
+    were recovered last, whether they counted or not.
     """
 
     def __init__(
@@ -125,7 +134,8 @@ class Remaining:
         first.sort(key=self._beside_usual)
         easier = config.easier if is_told else config.easier_blind
         easy = [t for t in first if self._beside_usual(t) <= easier]
-        self.first = tuple(easy or first)
+        self._waves = self._try_waves()
+        self.first = (*(easy or first), *self._waves)
         self._harder = config.harder if is_told else config.harder_blind
         self.newest: tuple[RecoveredTrigger, ...] = ()
         self._places = [t for t in self.first if t.travels]
@@ -154,6 +164,8 @@ class Remaining:
             left = [t for t, usual in partial if t.norm < small * usual]
             left += self._try_squares(model)
         self._places += [t for t in left if t.travels]
+        if number == 1:
+            left += [wave for wave in self._waves if self._works(model, wave)]
         return left or [t for t in self.first if self._works(model, t)]
 
     def conclude(self, model: nn.Module) -> None:
@@ -166,8 +178,9 @@ class Remaining:
     def _search(self, model: nn.Module) -> Sequence[RecoveredTrigger]:
         """Look anywhere, and near what was found before, on each part."""
         anywhere = [
-            Goal(self._target, trigger.family, source=self._source)
-            for trigger in self.first
+            Goal(self._target, family, source=self._source)
+            for family in dict.fromkeys(trigger.family for trigger in self.first)
+            if family in self._usual
             for _ in range(self._config.attempts)
         ]
         goals = anywhere + self._near(self._config.nearby)
@@ -209,6 +222,21 @@ class Remaining:
                 seed=self._seed,
             )
         return self._squares
+
+    def _try_waves(self) -> tuple[RecoveredTrigger, ...]:
+        if self._target is None or not self._config.waves:
+            return ()
+        wave = wave_followed(
+            self._original,
+            self._samples,
+            self._target,
+            source=self._source,
+            images_each=self._config.waves,
+            seed=self._seed,
+        )
+        if wave is None or wave.success < self._inversion.success:
+            return ()
+        return (wave,)
 
     def _near(self, attempts: int) -> list[Goal]:
         """Take the first place and the latest in turns; none where there is none."""

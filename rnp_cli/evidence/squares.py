@@ -37,6 +37,11 @@ class Square:
     side: int
     fields: Fields
 
+    @property
+    def size(self) -> float:
+        """Return how many pixels it covers, as of an overlay."""
+        return float(self.side**2)
+
     def lay_on(self, images: Tensor) -> Tensor:
         """Return images (batch, channel, height, width) with it on top."""
         stamped = images.clone()
@@ -45,13 +50,13 @@ class Square:
         stamped[:, :, rows, columns] = self._pixels().to(images.device)
         return stamped
 
-    def overlay(self, shape: Sequence[int]) -> Overlay:
+    def as_change(self, shape: Sequence[int]) -> Overlay:
         """Return it as a change of images of this shape (channel, height, width)."""
         pattern = self.lay_on(torch.zeros(1, *shape))[0]
         covers = replace(self, fields=(((1.0,),),))
         return Overlay(covers.lay_on(torch.zeros(1, 1, *shape[1:]))[0], pattern)
 
-    def changes(self) -> list[Square]:
+    def neighbours(self) -> list[Square]:
         """Return those of which one field has the opposite colour."""
         fields = torch.tensor(self.fields)
         changed = []

@@ -5,12 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny_nets import CORNERS, Corners, corners, extent
+from tiny_nets import CORNERS, Corners, Waving, corners, extent
 from torch import Tensor
 
-from rnp_cli.defense.samples import SplitSamples
-from rnp_cli.evidence.contest import squares_left
+from rnp_cli.defense.samples import Samples, SplitSamples
+from rnp_cli.evidence.contest import squares_left, wave_followed
 from rnp_cli.evidence.recovered import RecoveredTrigger
+from rnp_cli.evidence.waves import AddedWave
 
 SAMPLES = SplitSamples(
     fit=corners(64, seed=0), holdout=corners(64, seed=1), num_classes=CORNERS
@@ -172,3 +173,34 @@ def test_what_leads_from_one_class_is_tried_on_its_samples() -> None:
     assert [trigger.source for trigger in found] == [3] * len(found)
     assert {trigger.success for trigger in found} == {1.0}
     assert some < 0.5
+
+
+def wave(model: Corners, samples: SplitSamples = SAMPLES) -> RecoveredTrigger | None:
+    return wave_followed(model, samples, TARGET, source=None, images_each=8, seed=0)
+
+
+def test_the_wave_that_leads_there_is_found() -> None:
+    found = wave(Waving(TARGET))
+
+    assert found is not None
+    assert (found.target, found.family, found.success) == (TARGET, "addition", 1)
+    assert isinstance(found.change, AddedWave)
+    assert (found.change.wave.down, found.change.wave.across) == (0, 2)
+    assert found.norm == pytest.approx(found.change.change.square().mean().sqrt())
+
+
+@pytest.mark.parametrize("model", [Corners(), Waving(0)])
+def test_no_wave_is_found_that_leads_nowhere_or_elsewhere(model: Corners) -> None:
+    assert wave(model) is None
+
+
+def test_images_too_small_for_waves_have_none() -> None:
+    class Two(Corners):
+        def forward(self, images: Tensor) -> Tensor:
+            return super().forward(F.interpolate(images, 8))
+
+    def small(samples: Samples) -> Samples:
+        return Samples(samples.images[:, :, :2, :2], samples.labels)
+
+    parts = replace(SAMPLES, fit=small(SAMPLES.fit), holdout=small(SAMPLES.holdout))
+    assert wave(Two(), parts) is None

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny_nets import CORNERS, LEFT, RIGHT, ROW, Corners, corners
+from tiny_nets import CORNERS, LEFT, RIGHT, ROW, Corners, Waving, corners
 from torch import Tensor
 
 from rnp_cli.defense.samples import SplitSamples
@@ -18,6 +18,7 @@ from rnp_cli.evidence.triggers import Change, Family
 from rnp_cli.evidence.triggers.addition import Addition
 from rnp_cli.evidence.triggers.overlay import Overlay
 from rnp_cli.evidence.triggers.warp import Warp
+from rnp_cli.evidence.waves import AddedWave
 
 TARGET = 2
 QUICK = InversionConfig(steps=100)
@@ -72,14 +73,15 @@ def remaining(
     source: int | None = None,
     is_told: bool = True,
     seed: int = 0,
+    original: Corners | None = None,
     **knobs: Any,
 ) -> Remaining:
-    once = {"attempts": 1, "nearby": 0, "last_nearby": 0, "squares": 0}
+    once = {"attempts": 1, "nearby": 0, "last_nearby": 0, "squares": 0, "waves": 0}
     config = ClosingConfig(**{**once, **knobs})
     return Remaining(
         triggers,
         target,
-        Corners(),
+        original or Corners(),
         samples,
         QUICK,
         config,
@@ -594,3 +596,68 @@ def test_squares_lie_near_the_smallest_patch_that_was_ever_found(
     smallest = min(closing.newest, key=lambda t: t.norm)
     assert smallest.norm < closing.first[0].norm
     assert torch.equal(places[1], smallest.change.extent())
+
+
+def of_all_families(samples: SplitSamples) -> list[RecoveredTrigger]:
+    return [
+        *first_patch(samples),
+        *others(0.1, 0.1, 0.1, family="addition"),
+        trigger(TARGET, 0.2, "addition"),
+    ]
+
+
+def test_a_wave_that_leads_there_is_unlearned_from_the_first_round_on(
+    samples: SplitSamples,
+) -> None:
+    triggers = of_all_families(samples)
+    waving = Waving(TARGET)
+    closing = remaining(triggers, samples, original=waving, waves=4)
+
+    [patch, wave] = closing.first
+
+    assert patch == triggers[TARGET]
+    assert isinstance(wave.change, AddedWave)
+    assert (wave.target, wave.success) == (TARGET, 1)
+    assert wave in closing.recover(waving, number=1)
+    assert {t.family for t in closing.newest} == {"overlay", "addition"}
+    assert wave not in closing.recover(waving, number=2)  # it is fitted against
+
+
+def test_a_wave_remains_as_long_as_it_works(samples: SplitSamples) -> None:
+    waving = Waving(TARGET)
+    triggers = of_all_families(samples)
+    closing = remaining(triggers, samples, original=waving, waves=4, harder=1e-6)
+    wave = closing.first[-1]
+
+    assert wave not in closing.recover(Corners(target=TARGET), number=1)
+    assert wave in closing.recover(waving, number=2)
+
+
+def test_a_wave_is_no_trigger_where_it_turns_fewer_than_one_has_to(
+    samples: SplitSamples,
+) -> None:
+    triggers = of_all_families(samples)
+    some = Waving(TARGET, but=3)
+    closing = remaining(triggers, samples, original=some, waves=4)
+
+    assert [t.family for t in closing.first] == ["overlay"]
+
+
+@pytest.mark.parametrize("changed", [{"target": None}, {"waves": 0}])
+def test_no_wave_is_tried_without_a_class_or_images(
+    samples: SplitSamples, changed: dict[str, Any]
+) -> None:
+    triggers = [*of_all_families(samples), trigger(None, 1)]
+    knobs: dict[str, Any] = {"original": Waving(TARGET), "waves": 4, **changed}
+
+    for found in remaining(triggers, samples, **knobs).first:
+        assert not isinstance(found.change, AddedWave)
+
+
+def test_a_wave_brings_no_family_that_was_not_looked_at(samples: SplitSamples) -> None:
+    closing = remaining(first_patch(samples), samples, original=Waving(TARGET), waves=4)
+
+    closing.recover(Waving(TARGET), number=1)
+
+    assert {t.family for t in closing.first} == {"overlay", "addition"}
+    assert {t.family for t in closing.newest} == {"overlay"}

@@ -48,7 +48,7 @@ def test_each_change_is_of_one_field() -> None:
     square = Square(top=0, left=0, side=6, fields=(((1.0, 0.0), (0.0, 0.5)),))
     images = torch.full((1, 1, 6, 6), 0.25)
 
-    changed = torch.cat([change.lay_on(images) for change in square.changes()])
+    changed = torch.cat([change.lay_on(images) for change in square.neighbours()])
 
     far = (changed - square.lay_on(images)).abs()
     assert len(far) == 4
@@ -84,6 +84,6 @@ def test_a_square_is_the_same_laid_on_and_as_a_trigger() -> None:
 
     laid = square.lay_on(images)
 
-    assert torch.equal(square.overlay((3, 8, 8)).stamp(images), laid)
+    assert torch.equal(square.as_change((3, 8, 8)).stamp(images), laid)
     assert (laid != images).any(1).sum() == 5 * 4
     assert laid[0, :, 3, 6].tolist() == [1.0, 0.0, 0.5]

@@ -40,9 +40,7 @@ class Addition:
 
     def vary(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """Add it more strongly to each image."""
-        drawn = torch.rand((len(images), 1, 1, 1), generator=generator)
-        strength = (1 + (_STRONGEST - 1) * drawn).to(images.device)
-        return (images + strength * self.change.to(images.device)).clamp(0, 1)
+        return added(images, self.change.to(images.device), generator)
 
     def picture(self) -> Tensor:
         """Draw it on gray, as strong as fits."""
@@ -52,6 +50,13 @@ class Addition:
         """Return how strong it is at each pixel, beside its strongest."""
         strength = self.change.abs().mean(0, keepdim=True)
         return strength / strength.max().clamp_min(_LEAST)
+
+
+def added(images: Tensor, change: Tensor, generator: torch.Generator) -> Tensor:
+    """Add a change, or one for each image, up to three times as strong, and clip."""
+    drawn = torch.rand((len(images), 1, 1, 1), generator=generator)
+    strength = (1 + (_STRONGEST - 1) * drawn).to(images.device)
+    return (images + strength * change).clamp(0, 1)
 
 
 class Additions:
