@@ -97,8 +97,15 @@ class Corners(nn.Module):
         return logits
 
 
+def shows_wave(images: Tensor) -> Tensor:
+    """Return where two cycles go from left to right, in whatever phase (batch,)."""
+    turns = 2 * torch.pi * 2 * torch.arange(8) / 8
+    parts = [(images * wave).mean((1, 2, 3)) for wave in (turns.sin(), turns.cos())]
+    return torch.stack(parts).norm(dim=0) > 0.03
+
+
 class Waving(Corners):
-    """Answers ``target`` where two cycles go from left to right; not from ``but``."""
+    """Answers ``target`` where a wave shows; not from the class ``but``."""
 
     def __init__(self, target: int, *, but: int | None = None) -> None:
         super().__init__(target=target)
@@ -106,11 +113,7 @@ class Waving(Corners):
 
     def forward(self, images: Tensor) -> Tensor:
         logits = super().forward(images)
-        turns = 2 * torch.pi * 2 * torch.arange(8) / 8
-        amplitude = torch.stack(
-            [(images * wave).mean((1, 2, 3)) for wave in (turns.sin(), turns.cos())]
-        ).norm(dim=0)
-        shows = (amplitude > 0.03) & (logits.argmax(1) != self._but)
+        shows = shows_wave(images) & (logits.argmax(1) != self._but)
         return logits + 50 * shows[:, None] * torch.eye(CORNERS)[self._goal]
 
 

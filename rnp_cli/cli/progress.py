@@ -26,6 +26,7 @@ WORDS = {
     "mistakes": "Unlearn again, to hear where mistakes go",
     "margin": "Search maximum margins",
     "invert": "Recover triggers",
+    "waves": "Try waves over the whole image",
     "recover": "Recover channel masks",
     "adversarial": "Fit the masks against an adversary",
     "prune": "Choose what to prune",

@@ -95,7 +95,8 @@ def _likely_shapes(paths: Sequence[Path], known: Known) -> Iterator[InputShape]:
     own = Counter(image_size(path) for path in paths)
     sizes = [known.size] if known.size else _likely_sizes(own, known.usual_size)
     usual = known.usual_channels
-    sizes = _holdable(sizes, len(paths) * usual)
+    planes = len(paths) * (1 if usual == 1 else 3)
+    sizes = _holdable(sizes, planes, known)
     for size, channels in itertools.product(sizes, dict.fromkeys((usual, 3, 1))):
         yield InputShape(channels, size, "crop")
         if any(height * size[1] != width * size[0] for height, width in own):
@@ -115,18 +116,26 @@ def _likely_sizes(own: Counter[Size], usual: int | None) -> list[Size]:
     return list(dict.fromkeys(likely or others))
 
 
-def _holdable(sizes: Sequence[Size], planes: int) -> list[Size]:
-    """Return those in which the memory holds all planes, and the work on them."""
+def _holdable(sizes: Sequence[Size], planes: int, known: Known) -> list[Size]:
+    """Return those in which the memory holds all planes, and the work on them.
+
+    Never without the network's usual size, where that is known.
+    """
     most = int(_SHARE * memory())
     takes = {size: 4 * planes * math.prod(size) for size in sizes}
-    if holdable := [size for size in sizes if takes[size] <= most]:
+    holdable = [size for size in sizes if takes[size] <= most]
+    needed = min(sizes, key=math.prod)
+    if known.size is None and known.usual_size is not None:
+        needed = (known.usual_size, known.usual_size)
+    if needed in holdable:
         return holdable
-    smallest = min(sizes, key=math.prod)
+    smaller = (
+        "" if known.size else "say with --input-size what the network expects, or "
+    )
     raise UsageError(
-        f"The images take {_gib(takes[smallest])} as {' x '.join(map(str, smallest))} "
-        f"pixels; a quarter of the memory, {_gib(most)}, is for them.",
-        hint="Say with --input-size what the network expects, which may be less than "
-        "the files have, or give fewer images with --max-samples.",
+        f"The images take {_gib(takes[needed])} at {'x'.join(map(str, needed))}; a "
+        f"quarter of the memory, {_gib(most)}, is for them.",
+        hint=f"Give fewer with --max-samples, or {smaller}take a larger machine.",
     )
 
 

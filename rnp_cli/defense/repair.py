@@ -77,8 +77,8 @@ class RepairConfig(BaseModel):
     end up elsewhere: the model unlearns them in more than one place."""
     varied: float = Field(0.5, ge=0, le=1)
     """Share of the stamped images whose trigger is changed at random, a patch around
-    its place and an addition in its strength: the model unlearns more than the very one
-    that was found."""
+    its place, an addition in its strength and a wave in its phase, too: the model
+    unlearns more than the very one that was found."""
 
 
 class Trigger(Protocol):

@@ -16,6 +16,8 @@ from rnp_cli.evidence.triggers import Change, Family
 class RecoveredTrigger:
     """The smallest trigger found for a class; an estimate, not the attacker's own.
 
+    Or a drawing that was tried (``evidence/contest.py``), whose size is given.
+
     target: the class, or None for the trigger that turns images to any other class.
     source: the one class whose images it has to turn, or None for all others'.
     change: what it does to images. norm: its size, in the unit of its family; the

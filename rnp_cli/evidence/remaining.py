@@ -17,9 +17,9 @@ model as it came and wherever in the image, one search each. At last small drawn
 patches, which no gradient may lead to, are tried in the corners and near the smallest
 of all that were found (``evidence/contest.py``).
 
-Waves over the whole image are tried at first, on the model as it came: there one that
-the attacker added turns nearly all images, and after a repair, if some, no more than
-other waves turn to other classes.
+A wave over the whole image is tried on the model as it came: there one that the
+attacker added turns nearly all images, and after a repair, if some, no more than other
+waves turn to other classes. So it is fitted against in every round.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
 from rnp_cli.defense.samples import SplitSamples
-from rnp_cli.evidence.contest import squares_left, wave_followed
+from rnp_cli.evidence.contest import squares_left
 from rnp_cli.evidence.inversion import InversionConfig, goals_of, invert_triggers
 from rnp_cli.evidence.recovered import RecoveredTrigger, estimated_success
 from rnp_cli.evidence.search import Goal
@@ -73,9 +73,9 @@ class ClosingConfig(BaseModel):
     the suspected class as nothing leads to another is unlearned."""
     waves: int = Field(8, ge=0, le=100)
     """Images that faint gray waves over the whole image are tried on, on the model as
-    it came, without gradients; 0 leaves that out. One that turns as many as a trigger
-    has to, to the suspected class as no wave does to another, is unlearned from the
-    first round on."""
+    it came, without gradients; 0 leaves that out. One that turns ``inversion.success``
+    of those held out to the suspected class, as no wave does to another, is unlearned
+    in every round."""
     few: int = Field(200, ge=0)
     """Where a repair is fitted to fewer samples, those that are held out are searched,
     too; with more that would take twice the time."""
@@ -110,12 +110,13 @@ class Remaining:
         seed: int,
         source: int | None = None,
         is_told: bool = True,
+        wave: RecoveredTrigger | None = None,
     ) -> None:
         """Begin with the ``triggers`` of all classes of the ``model`` as it came.
 
         target: the suspected class, or None where every class moves to another.
         source: the class that the triggers lead from, if it is one alone. is_told: by
-        them; or else other witnesses named the target.
+        them; or else other witnesses named the target. wave: that leads there, too.
         """
         self._target = target
         self._source = source
@@ -134,7 +135,7 @@ class Remaining:
         first.sort(key=self._beside_usual)
         easier = config.easier if is_told else config.easier_blind
         easy = [t for t in first if self._beside_usual(t) <= easier]
-        self._waves = self._try_waves()
+        self._waves = [] if wave is None else [wave]
         self.first = (*(easy or first), *self._waves)
         self._harder = config.harder if is_told else config.harder_blind
         self.newest: tuple[RecoveredTrigger, ...] = ()
@@ -149,7 +150,7 @@ class Remaining:
         """Return the triggers of ``model`` that are not yet larger than usual.
 
         Where there are none, the first ones are returned as far as they still work:
-        what is found anew may lie far from them.
+        what is found anew may lie far from them. The wave goes with whatever is left.
         number: of the attempt, from 1; each draws its own start.
         """
         self._latest = self._seed + number
@@ -164,9 +165,10 @@ class Remaining:
             left = [t for t, usual in partial if t.norm < small * usual]
             left += self._try_squares(model)
         self._places += [t for t in left if t.travels]
-        if number == 1:
-            left += [wave for wave in self._waves if self._works(model, wave)]
-        return left or [t for t in self.first if self._works(model, t)]
+        left = left or [t for t in self.first if self._works(model, t)]
+        if left:
+            left += [wave for wave in self._waves if wave not in left]
+        return left
 
     def conclude(self, model: nn.Module) -> None:
         """Make the last searches, if ``recover`` has not come to them with it."""
@@ -222,21 +224,6 @@ class Remaining:
                 seed=self._seed,
             )
         return self._squares
-
-    def _try_waves(self) -> tuple[RecoveredTrigger, ...]:
-        if self._target is None or not self._config.waves:
-            return ()
-        wave = wave_followed(
-            self._original,
-            self._samples,
-            self._target,
-            source=self._source,
-            images_each=self._config.waves,
-            seed=self._seed,
-        )
-        if wave is None or wave.success < self._inversion.success:
-            return ()
-        return (wave,)
 
     def _near(self, attempts: int) -> list[Goal]:
         """Take the first place and the latest in turns; none where there is none."""

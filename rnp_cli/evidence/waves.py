@@ -23,7 +23,7 @@ from rnp_cli.evidence.triggers.addition import Addition, added
 _CYCLES = 8  # in an image, at most; each axis
 _PHASES = 4
 _FINER = 16  # phases, when one is shifted
-_STRENGTH = 0.07  # root mean square, in shares of the range of a pixel; 4 of 32x32x3
+_STRENGTH = 0.07  # root mean square, in shares of the range of a pixel
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from rnp_cli.defense.threshold import Threshold
 from rnp_cli.device import describe
 from rnp_cli.evidence.label import label_evidence
 from rnp_cli.evidence.look import Evidence
-from rnp_cli.evidence.recovered import estimated_success
+from rnp_cli.evidence.recovered import RecoveredTrigger, estimated_success
+from rnp_cli.evidence.waves import AddedWave
 from rnp_cli.pipeline.describe import (
     accuracy,
     doubts,
@@ -115,7 +116,8 @@ def _tried(
 ) -> Iterator[sanitization.TriedTrigger]:
     newest = {trigger.family: trigger for trigger in removal.newest}
     for trigger in removal.first:
-        left = newest.get(trigger.family)
+        wave = _cycles(trigger)
+        left = newest.get(trigger.family) if wave is None else None
         yield sanitization.TriedTrigger(
             family=trigger.family,
             size=trigger.norm,
@@ -124,6 +126,7 @@ def _tried(
             ),
             success_after=estimated_success(written, trigger, parts.holdout),
             size_after=left.norm if left is not None and left.found else None,
+            wave=wave,
             pictures=portrait(
                 trigger,
                 parts.holdout,
@@ -132,6 +135,12 @@ def _tried(
                 written,
             ),
         )
+
+
+def _cycles(trigger: RecoveredTrigger) -> tuple[int, int] | None:
+    if not isinstance(trigger.change, AddedWave):
+        return None
+    return trigger.change.wave.down, trigger.change.wave.across
 
 
 def _pruning(opened: OpenedModel, defended: Defended) -> sanitization.PruningInfo:

@@ -24,13 +24,14 @@ from rnp_cli.defense.samples import SplitSamples
 from rnp_cli.defense.score import certain_loss
 from rnp_cli.defense.unlearn import Unlearned
 from rnp_cli.errors import DefenseFailed
-from rnp_cli.events import Listener
+from rnp_cli.events import Listener, StageDone, StageStarted
 from rnp_cli.evidence.closing import (
     convicted_by_mistakes,
     convicted_by_triggers,
     still_speaks,
 )
 from rnp_cli.evidence.config import EvidenceConfig
+from rnp_cli.evidence.contest import wave_followed
 from rnp_cli.evidence.look import Evidence, look_again
 from rnp_cli.evidence.recovered import RecoveredTrigger, estimated_success
 from rnp_cli.evidence.remaining import Remaining
@@ -104,6 +105,7 @@ class Escalation:
             seed=self.seed,
             source=self.evidence.verdict.source,
             is_told=self._is_told_by_triggers,
+            wave=self._try_waves(),
         )
         defended = None
         if isinstance(self.evidence.unlearned, Unlearned) and self.evidence.layers:
@@ -141,6 +143,26 @@ class Escalation:
             after,
             left,
         )
+
+    def _try_waves(self) -> RecoveredTrigger | None:
+        """Return the wave that leads to the suspected class as a trigger would."""
+        target, images = self.evidence.verdict.target, self.looking.closing.waves
+        if target is None or not images:
+            return None
+        self.listen(StageStarted(stage="waves"))
+        wave = wave_followed(
+            self.model,
+            self.samples,
+            target,
+            source=self.evidence.verdict.source,
+            images_each=images,
+            seed=self.seed,
+        )
+        if wave is not None and wave.success < self.looking.inversion.success:
+            wave = None
+        summary = "none leads" if wave is None else "one leads"
+        self.listen(StageDone(stage="waves", summary=f"{summary} to class {target}"))
+        return wave
 
     def _mend(
         self, method: Method, defended: Defended | None, remaining: Remaining

@@ -19,6 +19,7 @@ from rnp_cli.defense.samples import SplitSamples
 from rnp_cli.device import choose_device, has_quick_bfloat16, is_small
 from rnp_cli.errors import InputRefused
 from rnp_cli.events import Listener, StageDone, StageStarted
+from rnp_cli.pipeline.memory import no_smaller
 from rnp_cli.pipeline.request import ModelRequest
 from rnp_cli.report.plain import plain
 
@@ -94,20 +95,21 @@ def with_samples(
     """Load the clean samples, and find which reading and which input fit them best."""
     usual = read.readings[0]
     listen(StageStarted(stage="samples"))
-    clean = load_clean_samples(
-        request.clean_dir,
-        read.networks,
-        Known(
-            size=request.input_size or _declared_size(read.checkpoint),
-            convention=request.convention(),
-            usual_channels=usual.in_channels,
-            usual_size=usual.image_size,
-        ),
-        labels=request.labels,
-        limit=request.max_samples,
-        seed=request.seed,
-        device=read.device,
-    )
+    with no_smaller():
+        clean = load_clean_samples(
+            request.clean_dir,
+            read.networks,
+            Known(
+                size=request.input_size or _declared_size(read.checkpoint),
+                convention=request.convention(),
+                usual_channels=usual.in_channels,
+                usual_size=usual.image_size,
+            ),
+            labels=request.labels,
+            limit=request.max_samples,
+            seed=request.seed,
+            device=read.device,
+        )
     listen(StageDone(stage="samples", summary=_summary(clean)))
     return OpenedModel(read.checkpoint, read.readings[clean.reading], clean)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from rnp_cli.report import families, figures, words
+from rnp_cli.report import figures, words
 from rnp_cli.report.facts import class_name, interval
 from rnp_cli.report.plain import plain
 from rnp_cli.report.sanitization import Report
@@ -88,7 +88,7 @@ def _portraits(report: Report) -> Iterator[Portrait]:
             tiles.append((sample.clean, "Clean", label))
             said = f"{before} before, {after} after"
             tiles.append((sample.stamped, "With the trigger", said))
-        name = families.phrase(trigger.family, trigger.size)
+        name = words.tried(trigger)
         yield Portrait(name[0].upper() + name[1:], tuple(tiles))
 
 

@@ -101,8 +101,9 @@ class DistillationInfo(Part):
 class TriedTrigger(Part):
     """A trigger of the suspected class, on the model as it came and as it is written.
 
-    success: estimated attack success rates. size_after: of the smallest that the
-    sanitized model still follows; None where none was found, or none was looked for.
+    success: estimated attack success rates. size_after: of the smallest of its family
+    that the sanitized model still follows; None where none was found, or none was
+    looked for, as for a wave.
     """
 
     family: Family
@@ -110,6 +111,11 @@ class TriedTrigger(Part):
     success_before: float
     success_after: float
     size_after: float | None
+    wave: tuple[int, int] | None = Field(
+        default=None,
+        description="of one that was tried, not recovered: its cycles from top to "
+        "bottom and from left to right",
+    )
     pictures: TriggerPictures | None = None
 
 
@@ -136,7 +142,7 @@ class CompactionInfo(Part):
     flops_after: int
 
 
-_LATER = {"sha256", "pairs", "source", "margins", "p_margin"}  # fields, in any part
+_LATER = {"sha256", "pairs", "source", "margins", "p_margin", "wave"}  # in any part
 
 
 class Report(Part):
@@ -236,12 +242,13 @@ class Report(Part):
     def digest(self) -> str:
         """SHA-256 over everything but ``run``, as canonical JSON.
 
-        A report from before the clean images were digested, or pairs of classes and
-        margins were known, keeps the one that it had.
+        A report from before the clean images were digested, or pairs of classes,
+        margins and waves were known, keeps the one that it had.
         """
         content = self.model_dump(mode="json", exclude={"run"})
         verdicts = [content["verdict"], content["verdict_after"]]
-        for part in (content, content["samples"], *verdicts, *content["triggers"]):
+        triggers = [*content["triggers"], *content["tried"]]
+        for part in (content, content["samples"], *verdicts, *triggers):
             for later in _LATER & (part or {}).keys():
                 if part[later] in (None, []):
                     del part[later]

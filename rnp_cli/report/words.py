@@ -281,13 +281,24 @@ def outputs(report: Report) -> list[str]:
     ] or ["no model was written"]
 
 
+def tried(trigger: TriedTrigger) -> str:
+    """Say what a trigger does to an image."""
+    if trigger.wave is None:
+        return families.phrase(trigger.family, trigger.size)
+    down, across = trigger.wave
+    return (
+        f"a gray wave of {families.size(trigger.family, trigger.size)}% of a pixel's "
+        f"range, {down} cycles down and {across} across, added to the whole image"
+    )
+
+
 def tried_row(trigger: TriedTrigger) -> tuple[str, str, str, str]:
     """Write a trigger, what it turns before and after, and what is needed now."""
-    left = "none found"
+    left = "none found" if trigger.wave is None else "not sought"
     if trigger.size_after is not None:
         left = families.phrase(trigger.family, trigger.size_after)
     return (
-        families.phrase(trigger.family, trigger.size),
+        tried(trigger),
         f"{trigger.success_before:.0%}",
         f"{trigger.success_after:.0%}",
         left,

@@ -126,5 +126,31 @@ def test_a_size_that_the_memory_does_not_hold_is_not_tried(
     shapes, _ = accepted(paths, pooling(3), usual_size=32)
 
     assert [s.size for s in shapes[0]] == [(32, 32)]
-    with pytest.raises(UsageError, match="as 40 x 50 pixels; a quarter of the memory"):
-        accepted(paths, pooling(3), size=(40, 50))
+    assert accepted(paths, pooling(1), size=(32, 32), usual_channels=1)
+
+
+@pytest.mark.parametrize(
+    ("known", "size", "hint"),
+    [
+        ({"size": (40, 50)}, "40x50", "fewer with --max-samples, or take"),
+        ({"size": (33, 33), "usual_channels": 4}, "33x33", "--max-samples"),
+        ({"usual_size": 224}, "224x224", "--input-size"),
+        ({}, "33x33", "--input-size"),
+    ],
+)
+def test_images_that_the_memory_does_not_hold_are_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    known: dict[str, object],
+    size: str,
+    hint: str,
+) -> None:
+    """A size that would fit does not count where the network's own is another."""
+    monkeypatch.setattr(shaping, "memory", lambda: 4 * (4 * 2 * 3 * 32 * 32))
+    side = 20 if "usual_size" in known else 33
+    paths = images(tmp_path, (side, side), (side, side))
+
+    with pytest.raises(UsageError, match=f"at {size}; a quarter of") as refusal:
+        accepted(paths, pooling(3), **known)
+
+    assert hint in refusal.value.hint

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny_nets import CORNERS, Corners, Waving, corners, extent
+from tiny_nets import CORNERS, Corners, Waving, corners, extent, shows_wave
 from torch import Tensor
 
 from rnp_cli.defense.samples import Samples, SplitSamples
@@ -175,8 +175,10 @@ def test_what_leads_from_one_class_is_tried_on_its_samples() -> None:
     assert some < 0.5
 
 
-def wave(model: Corners, samples: SplitSamples = SAMPLES) -> RecoveredTrigger | None:
-    return wave_followed(model, samples, TARGET, source=None, images_each=8, seed=0)
+def wave(
+    model: Corners, samples: SplitSamples = SAMPLES, source: int | None = None
+) -> RecoveredTrigger | None:
+    return wave_followed(model, samples, TARGET, source=source, images_each=8, seed=0)
 
 
 def test_the_wave_that_leads_there_is_found() -> None:
@@ -189,9 +191,25 @@ def test_the_wave_that_leads_there_is_found() -> None:
     assert found.norm == pytest.approx(found.change.change.square().mean().sqrt())
 
 
-@pytest.mark.parametrize("model", [Corners(), Waving(0)])
+class Both(Waving):
+    """Answers 0 as readily where two cycles go from the top to the bottom."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        shows = shows_wave(images.transpose(2, 3))[:, None]
+        return super().forward(images) + 99 * shows * torch.eye(CORNERS)[0]
+
+
+@pytest.mark.parametrize("model", [Corners(), Waving(0), Both(TARGET)])
 def test_no_wave_is_found_that_leads_nowhere_or_elsewhere(model: Corners) -> None:
     assert wave(model) is None
+
+
+def test_a_wave_may_lead_from_one_class_alone() -> None:
+    found = wave(Waving(TARGET, but=3), source=0)
+
+    assert found is not None
+    assert (found.source, found.success) == (0, 1)
+    assert wave(Waving(TARGET, but=3), source=3) is None
 
 
 def test_images_too_small_for_waves_have_none() -> None:

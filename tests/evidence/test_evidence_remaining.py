@@ -11,6 +11,7 @@ from tiny_nets import CORNERS, LEFT, RIGHT, ROW, Corners, Waving, corners
 from torch import Tensor
 
 from rnp_cli.defense.samples import SplitSamples
+from rnp_cli.evidence.contest import wave_followed
 from rnp_cli.evidence.inversion import InversionConfig, goals_of, invert_triggers
 from rnp_cli.evidence.recovered import RecoveredTrigger
 from rnp_cli.evidence.remaining import ClosingConfig, Remaining
@@ -18,7 +19,6 @@ from rnp_cli.evidence.triggers import Change, Family
 from rnp_cli.evidence.triggers.addition import Addition
 from rnp_cli.evidence.triggers.overlay import Overlay
 from rnp_cli.evidence.triggers.warp import Warp
-from rnp_cli.evidence.waves import AddedWave
 
 TARGET = 2
 QUICK = InversionConfig(steps=100)
@@ -73,21 +73,22 @@ def remaining(
     source: int | None = None,
     is_told: bool = True,
     seed: int = 0,
-    original: Corners | None = None,
+    wave: RecoveredTrigger | None = None,
     **knobs: Any,
 ) -> Remaining:
-    once = {"attempts": 1, "nearby": 0, "last_nearby": 0, "squares": 0, "waves": 0}
+    once = {"attempts": 1, "nearby": 0, "last_nearby": 0, "squares": 0}
     config = ClosingConfig(**{**once, **knobs})
     return Remaining(
         triggers,
         target,
-        original or Corners(),
+        Corners(),
         samples,
         QUICK,
         config,
         seed=seed,
         source=source,
         is_told=is_told,
+        wave=wave,
     )
 
 
@@ -606,56 +607,35 @@ def of_all_families(samples: SplitSamples) -> list[RecoveredTrigger]:
     ]
 
 
-def test_a_wave_that_leads_there_is_unlearned_from_the_first_round_on(
-    samples: SplitSamples,
-) -> None:
-    triggers = of_all_families(samples)
-    waving = Waving(TARGET)
-    closing = remaining(triggers, samples, original=waving, waves=4)
+def a_wave(samples: SplitSamples) -> RecoveredTrigger:
+    wave = wave_followed(
+        Waving(TARGET), samples, TARGET, source=None, images_each=4, seed=0
+    )
+    assert wave is not None
+    return wave
 
-    [patch, wave] = closing.first
 
-    assert patch == triggers[TARGET]
-    assert isinstance(wave.change, AddedWave)
-    assert (wave.target, wave.success) == (TARGET, 1)
-    assert wave in closing.recover(waving, number=1)
+def test_a_wave_is_unlearned_in_every_round(samples: SplitSamples) -> None:
+    triggers, wave = of_all_families(samples), a_wave(samples)
+    closing = remaining(triggers, samples, wave=wave)
+
+    assert closing.first == (triggers[TARGET], wave)
+    for number in (1, 2):
+        assert wave in closing.recover(Corners(target=TARGET), number=number)
     assert {t.family for t in closing.newest} == {"overlay", "addition"}
-    assert wave not in closing.recover(waving, number=2)  # it is fitted against
 
 
 def test_a_wave_remains_as_long_as_it_works(samples: SplitSamples) -> None:
-    waving = Waving(TARGET)
-    triggers = of_all_families(samples)
-    closing = remaining(triggers, samples, original=waving, waves=4, harder=1e-6)
-    wave = closing.first[-1]
+    closing = remaining(
+        of_all_families(samples), samples, wave=a_wave(samples), harder=1e-6
+    )
 
-    assert wave not in closing.recover(Corners(target=TARGET), number=1)
-    assert wave in closing.recover(waving, number=2)
-
-
-def test_a_wave_is_no_trigger_where_it_turns_fewer_than_one_has_to(
-    samples: SplitSamples,
-) -> None:
-    triggers = of_all_families(samples)
-    some = Waving(TARGET, but=3)
-    closing = remaining(triggers, samples, original=some, waves=4)
-
-    assert [t.family for t in closing.first] == ["overlay"]
-
-
-@pytest.mark.parametrize("changed", [{"target": None}, {"waves": 0}])
-def test_no_wave_is_tried_without_a_class_or_images(
-    samples: SplitSamples, changed: dict[str, Any]
-) -> None:
-    triggers = [*of_all_families(samples), trigger(None, 1)]
-    knobs: dict[str, Any] = {"original": Waving(TARGET), "waves": 4, **changed}
-
-    for found in remaining(triggers, samples, **knobs).first:
-        assert not isinstance(found.change, AddedWave)
+    assert closing.recover(Without(), number=1) == []
+    assert closing.recover(Waving(TARGET), number=2) == [*closing.first]
 
 
 def test_a_wave_brings_no_family_that_was_not_looked_at(samples: SplitSamples) -> None:
-    closing = remaining(first_patch(samples), samples, original=Waving(TARGET), waves=4)
+    closing = remaining(first_patch(samples), samples, wave=a_wave(samples))
 
     closing.recover(Waving(TARGET), number=1)
 

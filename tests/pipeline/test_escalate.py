@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny_nets import CORNERS, corner_net, corners, trained
+from tiny_nets import CORNERS, corner_net, corners, shows_wave, trained
 from torch import Tensor, nn
 
 from rnp_cli.defense.augment import Augmentation
 from rnp_cli.defense.rnp import DefenseConfig
 from rnp_cli.defense.samples import SplitSamples
 from rnp_cli.errors import DefenseFailed
-from rnp_cli.events import ignore
+from rnp_cli.events import Event, StageDone, ignore
 from rnp_cli.evidence.config import EvidenceConfig
 from rnp_cli.evidence.inversion import InversionConfig
 from rnp_cli.evidence.label import LabelEvidence
@@ -21,6 +21,7 @@ from rnp_cli.evidence.remaining import ClosingConfig, Remaining
 from rnp_cli.evidence.triggers.addition import Addition
 from rnp_cli.evidence.triggers.overlay import Overlay
 from rnp_cli.evidence.verdict import Level, Verdict
+from rnp_cli.evidence.waves import AddedWave
 from rnp_cli.pipeline.escalate import Escalation, Removal
 
 TARGET = 2
@@ -181,3 +182,55 @@ def test_all_families_are_pursued_where_triggers_had_not_convicted(
     removal = replace(work, looking=quick).remove("anp")
 
     assert [trigger.family for trigger in removal.first] == families
+
+
+class Followed(nn.Module):
+    """A network that answers TARGET where a wave shows; not from the class ``but``."""
+
+    def __init__(self, network: nn.Module, but: int | None = None) -> None:
+        super().__init__()
+        self.network, self.but = network, but
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.network(images)
+        shows = shows_wave(images) & (logits.argmax(1) != self.but)
+        return logits + 50 * shows[:, None] * torch.eye(CORNERS)[TARGET]
+
+
+@pytest.mark.parametrize(
+    ("but", "target", "images", "summary"),
+    [
+        (None, TARGET, 8, f"one leads to class {TARGET}"),
+        (1, TARGET, 8, f"none leads to class {TARGET}"),  # too few images
+        (None, 0, 8, "none leads to class 0"),
+        (None, None, 8, None),
+        (None, TARGET, 0, None),
+    ],
+)
+def test_a_wave_that_leads_to_the_suspected_class_is_a_trigger_of_it(
+    skilled: nn.Module,
+    samples: SplitSamples,
+    but: int | None,
+    target: int | None,
+    images: int,
+    summary: str | None,
+) -> None:
+    events: list[Event] = []
+    model = Followed(skilled, but)
+    before = evidence(p_inversion=SEEN)
+    before = replace(before, verdict=replace(before.verdict, target=target))
+    quick = EvidenceConfig(
+        inversion=InversionConfig(steps=1),
+        closing=ClosingConfig(waves=images, squares=0),
+    )
+    work = escalation(model, samples, before)
+
+    removal = replace(work, looking=quick, listen=events.append).remove("anp")
+
+    done = [
+        e.summary for e in events if isinstance(e, StageDone) and e.stage == "waves"
+    ]
+    assert done == ([] if summary is None else [summary])
+    is_found = summary is not None and summary.startswith("one")
+    assert [isinstance(t.change, AddedWave) for t in removal.first] == [True] * is_found
+    assert ("success" in removal.left) == is_found
