@@ -73,9 +73,9 @@ class ClosingConfig(BaseModel):
     the suspected class as nothing leads to another is unlearned."""
     waves: int = Field(8, ge=0, le=100)
     """Images that faint gray waves over the whole image are tried on, on the model as
-    it came, without gradients; 0 leaves that out. One that turns ``inversion.success``
-    of those held out to the suspected class, as no wave does to another, is unlearned
-    in every round."""
+    it came, without gradients; 0 leaves that out. One that turns the share of those held
+    out that a trigger has to turn, to the suspected class as no wave does to another,
+    is unlearned in every round."""
     few: int = Field(200, ge=0)
     """Where a repair is fitted to fewer samples, those that are held out are searched,
     too; with more that would take twice the time."""
