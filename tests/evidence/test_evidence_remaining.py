@@ -11,10 +11,11 @@ from tiny_nets import CORNERS, LEFT, RIGHT, ROW, Corners, Waving, corners
 from torch import Tensor
 
 from rnp_cli.defense.samples import SplitSamples
+from rnp_cli.evidence.config import ClosingConfig
 from rnp_cli.evidence.contest import wave_followed
 from rnp_cli.evidence.inversion import InversionConfig, goals_of, invert_triggers
 from rnp_cli.evidence.recovered import RecoveredTrigger
-from rnp_cli.evidence.remaining import ClosingConfig, Remaining
+from rnp_cli.evidence.remaining import Remaining
 from rnp_cli.evidence.triggers import Change, Family
 from rnp_cli.evidence.triggers.addition import Addition
 from rnp_cli.evidence.triggers.overlay import Overlay

@@ -12,12 +12,12 @@ from rnp_cli.defense.rnp import DefenseConfig
 from rnp_cli.defense.samples import SplitSamples
 from rnp_cli.errors import DefenseFailed
 from rnp_cli.events import Event, StageDone, ignore
-from rnp_cli.evidence.config import EvidenceConfig
+from rnp_cli.evidence.config import ClosingConfig, EvidenceConfig
 from rnp_cli.evidence.inversion import InversionConfig
 from rnp_cli.evidence.label import LabelEvidence
 from rnp_cli.evidence.look import Evidence
 from rnp_cli.evidence.recovered import RecoveredTrigger
-from rnp_cli.evidence.remaining import ClosingConfig, Remaining
+from rnp_cli.evidence.remaining import Remaining
 from rnp_cli.evidence.triggers.addition import Addition
 from rnp_cli.evidence.triggers.overlay import Overlay
 from rnp_cli.evidence.verdict import Level, Verdict

@@ -24,8 +24,7 @@ from rnp_cli.defense.score import logits_of
 from rnp_cli.defense.threshold import ThresholdConfig
 from rnp_cli.errors import InputRefused, OutputExists, UsageError
 from rnp_cli.events import Event, StageDone, StageStarted
-from rnp_cli.evidence.config import EvidenceConfig
-from rnp_cli.evidence.remaining import ClosingConfig
+from rnp_cli.evidence.config import ClosingConfig, EvidenceConfig
 from rnp_cli.evidence.triggers import FAMILIES
 from rnp_cli.export.safetensors import tensors_sha256
 from rnp_cli.pipeline import SanitizeRequest, SanitizeResult, sanitize
