@@ -19,8 +19,8 @@ class ClosingConfig(BaseModel):
     whose trigger for the suspected class is at most so large beside the median of the
     other classes' triggers."""
     easier_blind: float = Field(0.5, gt=0)
-    """The same where not triggers but other witnesses had named the class. Where no
-    family is that small, all are pursued."""
+    """How small the smallest must be beside that median where not triggers but other
+    witnesses had named the class. Where none is, all families are pursued."""
     harder: float = Field(2.0, gt=0)
     """When a family is done with: when that trigger has grown to so many times that
     median, or half way from it to the largest there is."""

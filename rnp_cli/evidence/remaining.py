@@ -2,12 +2,12 @@
 
 Between the rounds of a repair the triggers of the suspected class are recovered anew,
 of each family of which it was easier to reach than the other classes are; of all, where
-none was. Where not triggers but other witnesses named that class, easier means far
-easier: nobody knows then what the attacker's looks like. A repair aims at triggers that
-are clearly larger than those of the other classes; where its rounds end before that,
-they must at least be as large. Few samples a repair knows by heart once it was fitted
-to them, and nothing turns them any more while others still go there; so where they are
-few, all attempts are made on those that are held out, too.
+none was. Where not triggers but other witnesses named that class, nobody knows what the
+attacker's looks like, and all are, too, unless one was far easier. A repair aims at
+triggers that are clearly larger than those of the other classes; where its rounds end
+before that, they must at least be as large. Few samples a repair knows by heart once it
+was fitted to them, and nothing turns them any more while others still go there; so
+where they are few, all attempts are made on those that are held out, too.
 
 What a repair leaves of a patch lies around the patch, works on some images only, and is
 seldom found from a mask over the whole image. So searches are kept near the patches
@@ -83,10 +83,11 @@ class Remaining:
         self._usual = _usual_sizes(triggers, target)
         first = [t for t in triggers if t.target == target and t.found]
         first.sort(key=self._beside_usual)
-        easier = config.easier if is_told else config.easier_blind
-        easy = [t for t in first if self._beside_usual(t) <= easier]
+        easy = [t for t in first if self._beside_usual(t) <= config.easier]
+        clear = [t for t in easy if self._beside_usual(t) <= config.easier_blind]
+        first = easy if easy and (is_told or clear) else first
         self._waves = [] if wave is None else [wave]
-        self.first = (*(easy or first), *self._waves)
+        self.first = (*first, *self._waves)
         self._harder = config.harder if is_told else config.harder_blind
         self.newest: tuple[RecoveredTrigger, ...] = ()
         self._places = [t for t in self.first if t.travels]
