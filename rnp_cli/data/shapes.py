@@ -53,7 +53,8 @@ def accepted_shapes(
     """Return the shapes that each network accepts, and how many classes they have.
 
     Raises InputRefused when it accepts none of those tried, and UsageError when the
-    memory holds the images in none of them.
+    memory does not hold the images in the network's usual size, or if that is not known
+    in any.
     """
     accepted: list[list[InputShape]] = [[] for _ in networks]
     classes = 0
@@ -84,6 +85,8 @@ def _outputs(network: nn.Module, images: Tensor) -> int | str:
     """Count the logits per image, or say why the network does not serve."""
     try:
         output = logits_of(network, images)
+    except torch.OutOfMemoryError:
+        raise
     except Exception as error:  # the user's own code may refuse in any way
         return f"{type(error).__name__}: {error}"[:200]
     if output.ndim != 2 or output.shape[1] < 2:

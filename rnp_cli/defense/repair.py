@@ -71,7 +71,8 @@ class RepairConfig(BaseModel):
     newest: float = Field(3.0, gt=0)
     """How many times as often a trigger that was found in this round is stamped as one
     that was found before. The last that are found alone are the least like the
-    attacker's, and must not push the others out."""
+    attacker's, and must not push the others out. A wave counts as found in every
+    round."""
     shifted: float = Field(0.5, ge=0, le=1)
     """Share of patches that are laid on before images are shifted and flipped, and so
     end up elsewhere: the model unlearns them in more than one place."""
@@ -104,7 +105,7 @@ class Recovery(Protocol):
 
 @dataclass(frozen=True)
 class Round:
-    """One round: how many triggers it recovered; clean accuracy on the holdout."""
+    """One round: how many triggers were found for it; clean accuracy on the holdout."""
 
     triggers: int
     clean_accuracy: float

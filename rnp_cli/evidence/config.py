@@ -20,7 +20,8 @@ class ClosingConfig(BaseModel):
     other classes' triggers."""
     easier_blind: float = Field(0.5, gt=0)
     """How small the smallest must be beside that median where not triggers but other
-    witnesses had named the class. Where none is, all families are pursued."""
+    witnesses had named the class: then all that are easier are pursued, and where none
+    is so small all families."""
     harder: float = Field(2.0, gt=0)
     """When a family is done with: when that trigger has grown to so many times that
     median, or half way from it to the largest there is."""
@@ -44,7 +45,7 @@ class ClosingConfig(BaseModel):
     """Images that faint gray waves over the whole image are tried on, on the model as
     it came, without gradients; 0 leaves that out. One that turns as many of those held
     out as a trigger has to turn, to the suspected class as no wave does to another, is
-    unlearned in every round."""
+    unlearned in every round of a repair, and has to be gone after any method."""
     few: int = Field(200, ge=0)
     """Where a repair is fitted to fewer samples, those that are held out are searched,
     too; with more that would take twice the time."""

@@ -86,6 +86,7 @@ class Remaining:
         easy = [t for t in first if self._beside_usual(t) <= config.easier]
         clear = [t for t in easy if self._beside_usual(t) <= config.easier_blind]
         first = easy if easy and (is_told or clear) else first
+        self._families = [t.family for t in first]
         self._waves = [] if wave is None else [wave]
         self.first = (*first, *self._waves)
         self._harder = config.harder if is_told else config.harder_blind
@@ -132,8 +133,7 @@ class Remaining:
         """Look anywhere, and near what was found before, on each part."""
         anywhere = [
             Goal(self._target, family, source=self._source)
-            for family in dict.fromkeys(trigger.family for trigger in self.first)
-            if family in self._usual
+            for family in self._families
             for _ in range(self._config.attempts)
         ]
         goals = anywhere + self._near(self._config.nearby)

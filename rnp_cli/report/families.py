@@ -32,3 +32,12 @@ def phrase(family: Family, norm: float) -> str:
     if family == "addition":
         return f"a change of {written}% of a pixel's range added to the whole image"
     return f"a warp by {written} pixels"
+
+
+def wave(down: int, across: int, norm: float) -> str:
+    """Write what a wave of so many cycles and that size, which was tried, does."""
+    side = "right" if across >= 0 else "left"
+    return (
+        f"tried: a gray wave of {size('addition', norm)}% of a pixel's range (cycles: "
+        f"{down} down, {abs(across)} to the {side}), added to the whole image"
+    )

@@ -102,8 +102,8 @@ class TriedTrigger(Part):
     """A trigger of the suspected class, on the model as it came and as it is written.
 
     success: estimated attack success rates. size_after: of the smallest of its family
-    that the sanitized model still follows; None where none was found, or none was
-    looked for, as for a wave.
+    that the sanitized model still follows; None where none was found or looked for,
+    and for a wave.
     """
 
     family: Family
@@ -114,7 +114,7 @@ class TriedTrigger(Part):
     wave: tuple[int, int] | None = Field(
         default=None,
         description="of one that was tried, not recovered: its cycles from top to "
-        "bottom and from left to right",
+        "bottom and from left to right, negative from right to left",
     )
     pictures: TriggerPictures | None = None
 

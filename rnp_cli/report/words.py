@@ -283,13 +283,9 @@ def outputs(report: Report) -> list[str]:
 
 def tried(trigger: TriedTrigger) -> str:
     """Say what a trigger does to an image."""
-    if trigger.wave is None:
-        return families.phrase(trigger.family, trigger.size)
-    down, across = trigger.wave
-    return (
-        f"a gray wave of {families.size(trigger.family, trigger.size)}% of a pixel's "
-        f"range, {down} cycles down and {across} across, added to the whole image"
-    )
+    if trigger.wave is not None:
+        return families.wave(*trigger.wave, trigger.size)
+    return families.phrase(trigger.family, trigger.size)
 
 
 def tried_row(trigger: TriedTrigger) -> tuple[str, str, str, str]:

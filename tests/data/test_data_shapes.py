@@ -126,7 +126,17 @@ def test_a_size_that_the_memory_does_not_hold_is_not_tried(
     shapes, _ = accepted(paths, pooling(3), usual_size=32)
 
     assert [s.size for s in shapes[0]] == [(32, 32)]
-    assert accepted(paths, pooling(1), size=(32, 32), usual_channels=1)
+    gray, _ = accepted(paths, pooling(1), size=(55, 55), usual_channels=1)
+    assert {s.channels for s in gray[0]} == {1}  # three would take too much
+
+
+def test_a_gpu_without_memory_is_no_shape_that_is_not_accepted(tmp_path: Path) -> None:
+    class Full(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        accepted(images(tmp_path, (8, 8)), Full())
 
 
 @pytest.mark.parametrize(

@@ -215,7 +215,7 @@ def test_the_report_says_what_was_found_and_what_was_not_checked(
         assert sum(sample.before == 7 for sample in samples) >= 2
         assert sum(sample.after == sample.label for sample in samples) >= 2
     assert report.unlearn.epochs[-1].clean_accuracy <= report.unlearn.floor
-    assert set(report.run.stages) == {*STUCK_STAGES, "repair"} - {"mistakes"}
+    assert set(report.run.stages) == {*STUCK_STAGES, "waves", "repair"} - {"mistakes"}
     assert any("attack success rate" in note for note in report.not_checked)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from rnp_cli.report import words
 from rnp_cli.report.sanitization import (
     CompactionInfo,
     DistillationInfo,
@@ -233,3 +234,18 @@ def test_a_target_without_a_name_is_shown_by_number(
         report = make_report(samples=samples.model_copy(update={"class_names": names}))
 
         assert "the clean images class 2\n" in rendered(render(report))
+
+
+@pytest.mark.parametrize(
+    ("wave", "said"),
+    [((0, 6), "0 down, 6 to the right"), ((5, -3), "5 down, 3 to the left")],
+)
+def test_a_wave_is_told_by_its_cycles(
+    make_report: Any, wave: tuple[int, int], said: str
+) -> None:
+    trigger = make_report().tried[-1].model_copy(update={"wave": wave})
+
+    row = words.tried_row(trigger)
+
+    assert f"(cycles: {said})" in row[0]
+    assert row[-1] == "not sought"
