@@ -12,7 +12,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from rnp_cli.report import figures, words
+from rnp_cli.report import figures, tried, words
 from rnp_cli.report.facts import class_name, interval
 from rnp_cli.report.plain import plain
 from rnp_cli.report.sanitization import Report
@@ -57,8 +57,8 @@ def html(report: Report) -> str:
             facts=words.facts(report),
             outputs=words.outputs(report),
             sources=words.sources(report),
-            tried=[words.tried_row(trigger) for trigger in report.tried],
-            tried_note=words.TRIED_NOTE,
+            tried=[tried.row(trigger) for trigger in report.tried],
+            tried_note=tried.NOTE,
             portraits=list(_portraits(report)),
             curves=list(figures.curves(report)),
             sizes=list(figures.sizes(report)),
@@ -88,7 +88,7 @@ def _portraits(report: Report) -> Iterator[Portrait]:
             tiles.append((sample.clean, "Clean", label))
             said = f"{before} before, {after} after"
             tiles.append((sample.stamped, "With the trigger", said))
-        name = words.tried(trigger)
+        name = tried.phrase(trigger)
         yield Portrait(name[0].upper() + name[1:], tuple(tiles))
 
 

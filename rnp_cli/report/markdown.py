@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from rnp_cli.report import words
+from rnp_cli.report import tried, words
 from rnp_cli.report.plain import plain
 from rnp_cli.report.sanitization import PruningInfo, Report
 
@@ -28,8 +28,8 @@ def _parts(report: Report) -> Iterator[str]:
     if report.tried:
         yield "### Recovered triggers of the suspected class (estimates)"
         head = ("Trigger", "Turns before", "after", "Smallest after")
-        yield _table(head, map(words.tried_row, report.tried))
-        yield _escaped(words.TRIED_NOTE)
+        yield _table(head, map(tried.row, report.tried))
+        yield _escaped(tried.NOTE)
     if report.pruning is not None and report.pruned:
         yield "### Pruned channels"
         yield _channels(report.pruning)

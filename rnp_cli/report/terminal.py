@@ -7,7 +7,7 @@ from rich.padding import Padding
 from rich.panel import Panel
 from rich.text import Text
 
-from rnp_cli.report import words
+from rnp_cli.report import tried, words
 from rnp_cli.report.facts import facts_table, list_table, not_checked
 from rnp_cli.report.plain import plain
 from rnp_cli.report.sanitization import PruningInfo, Report
@@ -47,8 +47,8 @@ def _tried(report: Report) -> Group:
     table.add_column("after", justify="right")
     table.add_column("Smallest after", overflow="fold")
     for trigger in report.tried:
-        table.add_row(*words.tried_row(trigger))
-    return Group(table, Text(words.TRIED_NOTE, style="dim"))
+        table.add_row(*tried.row(trigger))
+    return Group(table, Text(tried.NOTE, style="dim"))
 
 
 def _channels(report: Report, pruning: PruningInfo) -> Group:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from rnp_cli.report import families
 from rnp_cli.report.acceptance import Breach
 from rnp_cli.report.detection import Detection, MarginInfo, VerdictInfo
 from rnp_cli.report.facts import Fact, class_name, interval, model_facts
@@ -14,7 +13,6 @@ from rnp_cli.report.sanitization import (
     CompactionInfo,
     Outcome,
     Report,
-    TriedTrigger,
 )
 from rnp_cli.report.schema import SampleInfo, TargetInfo
 
@@ -27,10 +25,6 @@ _TITLES: dict[Outcome, str] = {
     "not-safe": "Could not be made safe",
     "no-safe-threshold": "No safe threshold",
 }
-TRIED_NOTE = (
-    "Turns: the share of held-out clean images that the trigger turns, the "
-    "estimated attack success rate. Smallest after: what is needed now."
-)
 CHANNELS_NOTE = (
     "Mask: what recovery left of the channel (0 to 1). Score: how far its weights "
     "moved while unlearning (1 is its layer's mean)."
@@ -279,23 +273,3 @@ def outputs(report: Report) -> list[str]:
         + f", SHA-256 of its tensors {output.tensors_sha256}"
         for output in report.outputs
     ] or ["no model was written"]
-
-
-def tried(trigger: TriedTrigger) -> str:
-    """Say what a trigger does to an image."""
-    if trigger.wave is not None:
-        return families.wave(*trigger.wave, trigger.size)
-    return families.phrase(trigger.family, trigger.size)
-
-
-def tried_row(trigger: TriedTrigger) -> tuple[str, str, str, str]:
-    """Write a trigger, what it turns before and after, and what is needed now."""
-    left = "none found" if trigger.wave is None else "not sought"
-    if trigger.size_after is not None:
-        left = families.phrase(trigger.family, trigger.size_after)
-    return (
-        tried(trigger),
-        f"{trigger.success_before:.0%}",
-        f"{trigger.success_after:.0%}",
-        left,
-    )

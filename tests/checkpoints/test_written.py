@@ -46,15 +46,12 @@ def test_a_changed_value_is_seen_and_changed_metadata_is_not(tmp_path: Path) -> 
     assert read_written_model(path).tensors_sha256 != tensors_sha256(TENSORS)
 
 
-def test_other_formats_are_refused(
-    digits: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_formats_are_refused(digits: Any, tmp_path: Path) -> None:
     (tmp_path / "broken.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{}")
 
     for path in (digits.model, tmp_path / "broken.safetensors", tmp_path):
         with pytest.raises(InputRefused, match="is refused") as refusal:
             read_written_model(path)
         assert refusal.value.hint
-    monkeypatch.chdir(tmp_path)  # or else a long path pushes the name out
-    with pytest.raises(UsageError, match=r"missing\.onnx"):
-        read_written_model(Path("missing.onnx"))
+    with pytest.raises(UsageError, match=r"There is no file .*missing\.onnx"):
+        read_written_model(tmp_path / "missing.onnx")

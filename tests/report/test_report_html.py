@@ -12,7 +12,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from rnp_cli.export.pictures import png
-from rnp_cli.report import words
+from rnp_cli.report import tried, words
 from rnp_cli.report.detection import TriggerInfo
 from rnp_cli.report.facts import class_name
 from rnp_cli.report.html import html
@@ -112,7 +112,7 @@ def test_facts_triggers_and_limits_are_told(make_report: Any) -> None:
     assert {value for _, value in words.facts(report)} <= set(values)
     cells = page.texts["td"]
     for trigger in report.tried:
-        assert set(words.tried_row(trigger)) <= set(cells)
+        assert set(tried.row(trigger)) <= set(cells)
     assert set(report.not_checked) <= set(page.texts["li"])
     written = [output.tensors_sha256 for output in report.outputs]
     digests = report.model.sha256, *written, report.digest()

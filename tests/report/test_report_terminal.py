@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rnp_cli.report import words
+from rnp_cli.report import tried
 from rnp_cli.report.sanitization import (
     CompactionInfo,
     DistillationInfo,
@@ -245,7 +245,7 @@ def test_a_wave_is_told_by_its_cycles(
 ) -> None:
     trigger = make_report().tried[-1].model_copy(update={"wave": wave})
 
-    row = words.tried_row(trigger)
+    row = tried.row(trigger)
 
     assert f"(cycles: {said})" in row[0]
     assert row[-1] == "not sought"
